@@ -201,12 +201,14 @@ SHMBUS_PUBLIC const char *shmbus_version(void);
 struct shmbus_writer {
 	struct shmbus_ring_producer ring; /* first: the line that every record touches */
 	SHMBUS_ATOMIC(uint64_t) * slots;  /* a value for each metric; single writer */
-	uint32_t slot_last;		  /* largest slot index; the overflow metric's */
-	uint32_t number;		  /* in the session */
-	uint64_t correlation;		  /* as last asked for */
-	uint64_t controls;		  /* records in the ring that are not samples */
-	bool correlation_pending;	  /* asked for, and not yet in the ring */
-	struct shmbus_session *session;	  /* NULL for a no-op writer */
+	struct shmbus_writer_block *block;
+	struct shmbus_session *session; /* NULL for a no-op writer */
+	uint64_t block_size;
+	uint64_t correlation; /* as last asked for */
+	uint64_t controls;    /* records in the ring that are not samples */
+	uint32_t number;      /* in the session */
+	bool correlation_pending; /* asked for, and not yet in the ring */
+	bool open;
 };
 
 /* Not for callers: the paths that the inline functions leave to the library. */
