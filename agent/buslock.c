@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <shmbus/layout.h>
+
+#include "buslock.h"
+
+static void holder_read(int fd, char *holder, unsigned size)
+{
+	ssize_t got = pread(fd, holder, size - 1, 0);
+
+	holder[got > 0 ? got : 0] = '\0';
+	holder[strcspn(holder, "\n")] = '\0';
+}
+
+static int holder_write(int fd)
+{
+	char line[64];
+	int length = snprintf(line, sizeof line, "pid %d, version %s\n", (int)getpid(),
+			      SHMBUS_VERSION_STRING);
+
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, line, (size_t)length, 0) != length)
+		return -errno;
+	return 0;
+}
+
+int buslock_take(const char *bus, char *holder, unsigned holder_size)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	struct stat status;
+	char name[80];
+	int fd, error;
+
+	snprintf(name, sizeof name, "/" SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
+	fd = shm_open(name, O_RDWR | O_CREAT | O_NONBLOCK, 0644);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+		close(fd);
+		return -EBADMSG;
+	}
+	if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+		error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+		holder_read(fd, holder, holder_size);
+		close(fd);
+		return error;
+	}
+	/* A full file system must not stop the agent: the line is for people. */
+	holder_write(fd);
+	return fd;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "registry.h"
+
+int registry_init(struct registry *registry)
+{
+	*registry = (struct registry){0};
+	registry->table = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	return registry->table != NULL ? 0 : -ENOMEM;
+}
+
+/* Keys are random, but a hostile producer chooses its own: spread them (a finaliser of the
+ * murmur kind; any bijection with good diffusion does). */
+static unsigned long key_hash(uint64_t key)
+{
+	key ^= key >> 33;
+	key *= 0xff51afd7ed558ccdull;
+	key ^= key >> 33;
+	return (unsigned long)key;
+}
+
+static int key_match(struct cds_lfht_node *node, const void *key)
+{
+	return caa_container_of(node, struct session, node)->key == *(const uint64_t *)key;
+}
+
+bool registry_add(struct registry *registry, struct session *session)
+{
+	struct cds_lfht_node *node;
+
+	cds_lfht_node_init(&session->node);
+	rcu_read_lock();
+	node = cds_lfht_add_unique(registry->table, key_hash(session->key), key_match,
+				   &session->key, &session->node);
+	rcu_read_unlock();
+	if (node != &session->node)
+		return false;
+	atomic_fetch_add_explicit(&registry->count, 1, memory_order_relaxed);
+	/* release: who sees the new generation finds the session. */
+	atomic_fetch_add_explicit(&registry->generation, 1, memory_order_release);
+	return true;
+}
+
+struct session *registry_find(struct registry *registry, uint64_t key)
+{
+	struct cds_lfht_iter iterator;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(registry->table, key_hash(key), key_match, &key, &iterator);
+	node = cds_lfht_iter_get_node(&iterator);
+	return node != NULL ? caa_container_of(node, struct session, node) : NULL;
+}
+
+static void free_later(struct rcu_head *head)
+{
+	session_free(caa_container_of(head, struct session, rcu));
+}
+
+void registry_remove(struct registry *registry, struct session *session)
+{
+	rcu_read_lock();
+	cds_lfht_del(registry->table, &session->node);
+	rcu_read_unlock();
+	atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&registry->generation, 1, memory_order_release);
+	call_rcu(&session->rcu, free_later);
+}
+
+void registry_free(struct registry *registry)
+{
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	rcu_read_lock();
+	registry_for_each(registry, iterator, session)
+	{
+		cds_lfht_del(registry->table, &session->node);
+		if (session->consumer != NULL && session->consumer->fd >= 0)
+			shmbus_consumer_detach(session->consumer);
+		call_rcu(&session->rcu, free_later);
+	}
+	rcu_read_unlock();
+	rcu_barrier();
+	cds_lfht_destroy(registry->table, NULL);
+}

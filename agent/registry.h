@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry.h - all sessions of the bus, in a hash table under RCU: discovery adds, the reaper
+ * removes, drain and publisher walk it, and none of them waits for another.
+ *
+ * Readers are between rcu_read_lock() and rcu_read_unlock(); every thread that calls anything
+ * here is registered with liburcu (memb flavour).
+ */
+#ifndef SHMBUS_AGENT_REGISTRY_H
+#define SHMBUS_AGENT_REGISTRY_H
+
+#include "session.h"
+
+struct registry {
+	struct cds_lfht *table;
+	_Atomic uint64_t generation; /* +1 at each addition and removal */
+	_Atomic uint32_t count;
+};
+
+/* Returns 0 or -ENOMEM. */
+int registry_init(struct registry *registry);
+
+/* Frees the table and every session; the other threads have ended. */
+void registry_free(struct registry *registry);
+
+/* Adds a session. False where its key is there already. */
+bool registry_add(struct registry *registry, struct session *session);
+
+/* Finds by key. Under rcu_read_lock(). */
+struct session *registry_find(struct registry *registry, uint64_t key);
+
+/* Takes a session out; it is freed after a grace period. Only the reaper removes. */
+void registry_remove(struct registry *registry, struct session *session);
+
+/* for each session; under rcu_read_lock() */
+#define registry_for_each(registry, iterator, session)                                             \
+	cds_lfht_for_each_entry ((registry)->table, &(iterator), session, node)
+
+#endif /* SHMBUS_AGENT_REGISTRY_H */

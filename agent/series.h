@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * series.h - all that is kept of one timer: exact totals, histogram, the last samples, how it
+ * stands to its target and its deadline.
+ *
+ * A metric has two: the live one, which the drain thread folds samples into, and the committed
+ * one, which the checkpoint brings up to date and the publisher reads. What the live one has
+ * beyond the committed one is what the checkpoint adds to the totals of the bus.
+ */
+#ifndef SHMBUS_AGENT_SERIES_H
+#define SHMBUS_AGENT_SERIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "histogram.h"
+#include "lifetime.h"
+#include "window.h"
+
+/* The largest sample, and what it belonged to. */
+struct worst {
+	uint64_t value;
+	uint64_t time_unix_ns;
+	uint64_t correlation_id; /* 0: none */
+};
+
+/* Against a period: for a cycle WAIT + BUSY is held against it, else the sample itself. */
+struct deadline {
+	uint64_t misses;
+	uint64_t run; /* misses in a row up to now */
+	uint64_t run_max;
+	struct worst worst; /* the largest WAIT + BUSY */
+};
+
+struct series {
+	struct lifetime lifetime;
+	struct histogram histogram;
+	struct window *window;
+	uint64_t violations; /* of the target */
+	struct worst worst;
+	struct deadline deadline;
+};
+
+/* Returns 0 or -ENOMEM. */
+int series_init(struct series *series, uint32_t window_size);
+void series_free(struct series *series);
+
+/* Makes `into` equal to `from`, copying only what is new: `into` was made by this alone.
+ * Returns false where there was no memory for the histogram; then `into` is as it was. */
+bool series_copy(struct series *into, const struct series *from);
+
+/* Adds what `now` has beyond `before`, an earlier copy of it. */
+bool series_add_delta(struct series *into, const struct series *now,
+		      const struct series *before);
+
+#endif /* SHMBUS_AGENT_SERIES_H */

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+static void bytes_add(struct session *session, size_t bytes)
+{
+	atomic_fetch_add_explicit(&session->agent_bytes, bytes, memory_order_relaxed);
+}
+
+struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
+{
+	const struct shmbus_header *header = &consumer->header;
+	struct session *session = calloc(1, sizeof *session);
+
+	if (session == NULL)
+		return NULL;
+	session->metrics = calloc(header->metrics_capacity + 1u, sizeof *session->metrics);
+	session->derived = calloc(header->derived_capacity + 1u, sizeof *session->derived);
+	session->live.writers = calloc(header->writers_capacity, sizeof *session->live.writers);
+	session->committed.writers =
+		calloc(header->writers_capacity, sizeof *session->committed.writers);
+	if (session->metrics == NULL || session->derived == NULL ||
+	    session->live.writers == NULL || session->committed.writers == NULL) {
+		session_free(session);
+		return NULL;
+	}
+	session->consumer = consumer;
+	session->key = key;
+	session->scale = tick_scale_of(header->tick_hz != 0 ? header->tick_hz : 1000000000u);
+	session->live.dirty = true;
+	session->live.sign_ns = clock_monotonic_ns();
+	bytes_add(session, sizeof *session + sizeof *consumer +
+				   (header->metrics_capacity + 1u) * sizeof *session->metrics +
+				   (header->derived_capacity + 1u) * sizeof *session->derived +
+				   header->writers_capacity * (sizeof *session->live.writers +
+							       sizeof *session->committed.writers));
+	return session;
+}
+
+static void metric_free(struct metric *metric)
+{
+	series_free(&metric->live);
+	series_free(&metric->committed);
+	slices_free(&metric->slices);
+	free(metric);
+}
+
+void session_forget(struct session *session)
+{
+	uint32_t count = session->committed.metric_count;
+
+	session->committed.metric_count = 0;
+	session->live.metric_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		metric_free(session->metrics[i]);
+		session->metrics[i] = NULL;
+	}
+	free(session->metrics);
+	free(session->derived);
+	free(session->live.writers);
+	free(session->committed.writers);
+	session->metrics = NULL;
+	session->derived = NULL;
+	session->live.writers = NULL;
+	session->committed.writers = NULL;
+	atomic_store_explicit(&session->agent_bytes, sizeof *session, memory_order_relaxed);
+}
+
+void session_free(struct session *session)
+{
+	session_forget(session);
+	free(session->consumer);
+	free(session);
+}
+
+/* ---- metrics ---- */
+
+static struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default)
+{
+	uint32_t window = entry->window != 0 ? entry->window : window_default;
+	struct metric *metric = calloc(1, sizeof *metric);
+
+	if (metric == NULL)
+		return NULL;
+	metric->entry = *entry;
+	metric->timer = entry->kind == SHMBUS_TIMER;
+	metric->dirty = true;
+	metric->period_ns = entry->period_ns;
+	metric->quantum = entry->quantum;
+	metric->judged = entry->target != 0 || entry->period_ns != 0;
+	if (!metric->timer)
+		return metric;
+	if (series_init(&metric->live, window) != 0 ||
+	    series_init(&metric->committed, window) != 0) {
+		metric_free(metric);
+		return NULL;
+	}
+	return metric;
+}
+
+/* A cycle's WAIT comes right before its BUSY in the ring; find out whose it is. */
+static void wait_link(struct session *session, const struct metric *busy)
+{
+	uint32_t wait = busy->entry.wait_metric;
+
+	if (busy->entry.rate_hz != 0 && wait < session->live.metric_count &&
+	    session->metrics[wait]->timer)
+		session->metrics[wait]->wait_of_cycle = true;
+}
+
+static int metrics_update(struct session *session, uint32_t count, uint32_t window_default)
+{
+	struct session_live *live = &session->live;
+
+	while (live->metric_count < count) {
+		struct shmbus_metric_entry entry;
+		struct metric *metric;
+		int error = shmbus_consumer_metric(session->consumer, live->metric_count, &entry);
+
+		if (error != 0)
+			return error;
+		metric = metric_new(&entry, window_default);
+		if (metric == NULL) {
+			snprintf(session->consumer->reason, sizeof session->consumer->reason,
+				 "the agent has no memory for its metrics");
+			return -ENOMEM;
+		}
+		session->metrics[live->metric_count++] = metric;
+		wait_link(session, metric);
+		bytes_add(session, sizeof *metric +
+					   (metric->timer ? 2 * (sizeof(struct window) +
+								 8u * metric->live.window->size)
+							  : 0));
+	}
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+static int derived_update(struct session *session, uint32_t count)
+{
+	struct session_live *live = &session->live;
+
+	while (live->derived_count < count) {
+		int error = shmbus_consumer_derived(session->consumer, live->derived_count,
+						    &session->derived[live->derived_count]);
+
+		if (error != 0)
+			return error;
+		live->derived_count++;
+	}
+	return 0;
+}
+
+static void labels_update(struct session *session)
+{
+	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
+	int count = shmbus_consumer_labels(session->consumer, labels);
+
+	if (count < 0) /* still changing: the next change brings us back */
+		return;
+	session->live.label_count = (uint32_t)count;
+	memcpy(session->live.labels, labels, sizeof labels);
+}
+
+static void writers_adopt(struct session *session)
+{
+	struct session_live *live = &session->live;
+
+	while (live->writer_count < session->consumer->writer_count) {
+		uint32_t i = live->writer_count++;
+
+		live->writers[i].account.before = session->consumer->writers[i].ring.position;
+	}
+}
+
+int session_update(struct session *session, uint32_t window_default)
+{
+	struct session_live *live = &session->live;
+	uint32_t metrics, derived;
+	int error = shmbus_consumer_counts(session->consumer, &metrics, &derived);
+
+	if (error == 0)
+		error = metrics_update(session, metrics, window_default);
+	if (error == 0)
+		error = derived_update(session, derived);
+	if (error == 0)
+		error = shmbus_consumer_writers_update(session->consumer);
+	if (error != 0) {
+		memcpy(live->reason, session->consumer->reason, sizeof live->reason);
+		return error;
+	}
+	writers_adopt(session);
+	labels_update(session);
+	live->seen = true;
+	live->dirty = true;
+	return 0;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - what the agent holds of one producer's session, and who may touch it when.
+ *
+ *   members        thread
+ *   constant       any, once the session is in the registry
+ *   stage          an atomic that hands the session on:
+ *                    LIVE     the drain thread drains it
+ *                    DYING    the reaper has seen that the producer is gone; the drain thread
+ *                             reads the rings once more, to the last published sample
+ *                    DRAINED  nothing touches the segment any more; the reaper unlinks it
+ *                    GONE     only the numbers are left, until the TTL has passed
+ *   live           the drain thread
+ *   committed      the drain thread while the publisher waits, else the publisher reads:
+ *                  see checkpoint.h
+ *   published      the publisher
+ *   process        atomics: the reaper writes, the publisher reads
+ */
+#ifndef SHMBUS_AGENT_SESSION_H
+#define SHMBUS_AGENT_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <urcu.h>
+#include <urcu/rculfhash.h>
+
+#include <shmbus/consumer.h>
+
+#include "series.h"
+#include "slices.h"
+#include "ticks.h"
+
+struct total;
+
+enum session_stage {
+	SESSION_LIVE,
+	SESSION_DYING,
+	SESSION_DRAINED,
+	SESSION_GONE,
+};
+
+enum session_state {
+	SESSION_RUNNING,
+	SESSION_STALE,
+	SESSION_ENDED,
+	SESSION_LOST,
+};
+
+struct metric {
+	/* Constant. */
+	struct shmbus_metric_entry entry;
+	bool timer;
+	bool judged;	  /* has a target or a deadline: a look at every sample */
+	bool wait_of_cycle; /* its samples are the WAIT of the sample that follows */
+
+	/* Live. */
+	bool dirty;
+	struct series live;
+	uint64_t period_ns; /* as of the last quantum heard of */
+	uint32_t quantum;
+
+	/* Committed. */
+	struct series committed;
+	uint64_t committed_period_ns;
+	uint32_t committed_quantum;
+	bool present;  /* a slot was set */
+	uint64_t bits; /* slots merged: an int64_t, a double for a real gauge */
+	struct total *total;
+
+	/* Published. */
+	struct slices slices;
+};
+
+/* One writer's account: aggregated + used + dropped is all that it tried. */
+struct writer_account {
+	uint64_t before;     /* taken by an earlier agent */
+	uint64_t aggregated; /* samples folded by this one */
+	uint64_t controls;   /* records read that are no samples */
+	uint64_t used;	     /* samples published and not yet read */
+	uint64_t high_water; /* most of them at one look */
+	uint64_t dropped_full;
+	uint64_t dropped_head;
+};
+
+struct writer_live {
+	struct writer_account account;
+	uint64_t correlation_id;
+	uint64_t wait_ns; /* of the cycle whose BUSY comes next */
+};
+
+struct session_live {
+	uint32_t changes; /* of the segment's counter, as last acted on */
+	bool seen;	  /* the tables were read at least once */
+	bool dirty;
+	bool dying; /* the last drain is done */
+	bool fault; /* the segment was cut short, or lied; it is not touched again */
+	uint32_t metric_count;
+	uint32_t writer_count;
+	uint32_t derived_count;
+	uint32_t label_count;
+	uint64_t overflow; /* samples of no known timer */
+	uint64_t heartbeat_ticks;
+	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */
+	enum session_state state;
+	struct writer_live *writers; /* writers_capacity of them */
+	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
+	char reason[96]; /* of a fault */
+};
+
+struct session_committed {
+	bool dirty; /* to be encoded again */
+	uint32_t metric_count;
+	uint32_t writer_count;
+	uint32_t derived_count;
+	uint32_t label_count;
+	uint64_t aggregated;
+	uint64_t dropped;
+	uint64_t overflow;
+	uint64_t sign_ns;
+	enum session_state state;
+	uint64_t end_time_unix_ns;
+	uint64_t shm_bytes;
+	struct writer_account *writers;
+	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
+	char reason[96];
+};
+
+/* Where the session's part of the document stands in the snapshot's log. */
+struct session_published {
+	uint64_t position;
+	uint64_t size; /* 0: not encoded yet */
+	bool final;    /* ended or lost, and encoded for the last time */
+	enum session_state state;
+	uint64_t process_version;
+};
+
+struct session_process {
+	_Atomic uint64_t version; /* +1 when the rest has changed by something worth showing */
+	_Atomic uint64_t rss_bytes;
+	_Atomic uint32_t cpu_ppm; /* of one core, millionths */
+	/* The reaper's own. */
+	uint64_t cpu_ns;
+	uint64_t sampled_ns;
+	uint64_t start_jiffies; /* of the process, so that a reused pid is not taken for it */
+	bool lost;
+};
+
+struct session {
+	struct cds_lfht_node node;
+	struct rcu_head rcu;
+
+	/* Constant. */
+	uint64_t key; /* the 16 hex digits of the segment's name */
+	struct shmbus_consumer *consumer; /* the segment; closed at stage GONE */
+	struct tick_scale scale;	  /* of clocks that are not the processor's counter */
+	struct metric **metrics;	  /* metrics_capacity of them; filled in order */
+	struct shmbus_derived_entry *derived;
+
+	_Atomic enum session_stage stage;
+	_Atomic uint64_t gone_ns;     /* when it became GONE, CLOCK_MONOTONIC */
+	_Atomic bool forgotten;	      /* the final document was published; memory may go */
+	_Atomic bool closed;	      /* the producer said goodbye before it went */
+
+	struct session_live live;
+	struct session_committed committed;
+	struct session_published published;
+	struct session_process process;
+	_Atomic uint64_t agent_bytes; /* memory held for this session */
+};
+
+/* Makes a session from an attached consumer, which it then owns. NULL: no memory. */
+struct session *session_new(struct shmbus_consumer *consumer, uint64_t key);
+
+/* Frees all of it; no thread may still see it. */
+void session_free(struct session *session);
+
+/* Frees what a finished session no longer needs: series, slices, descriptors. The publisher. */
+void session_forget(struct session *session);
+
+/* Reads the segment's tables again: new writers, metrics, derived values, labels. Drain thread.
+ * Returns 0 or -errno, with live.reason set. */
+int session_update(struct session *session, uint32_t window_default);
+
+#endif /* SHMBUS_AGENT_SESSION_H */

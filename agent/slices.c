@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slices.c - differences of a cumulative histogram, kept for 15 minutes.
+ *
+ * Seconds are counted from slices_begin(). A slice has the second in which it ends; that alone
+ * says which coarser slice it belongs to: the one ending at the next multiple of 10 s, and then
+ * of 60 s. When such a boundary is reached, the finer slices are merged into the coarser one;
+ * the finer ones stay until their own window has passed. So at any time a window consists of
+ *
+ *	the slices of its own level that end after its floor,
+ *	then, from the last boundary of each level on, those of the next finer level,
+ *
+ * where the floor is the last boundary of its level less its length. Its total is the sum of
+ * just those: a new slice of 1 s is added to every window, merging changes nothing, and a slice
+ * is subtracted when the floor has passed its end.
+ */
+#include "slices.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEVELS 3
+#define LEVEL_SLICES_MAX 15u
+#define NS_PER_S UINT64_C(1000000000)
+
+/*
+ * One slice, or the sum of some. With a count above 0 and no counters, its buckets were lost for
+ * want of memory; with a count of 0, the place is empty.
+ */
+struct slice {
+	void *counters; /* 1 + length of them: the zeros, then buckets from index `first` on */
+	uint64_t count;
+	uint64_t sum_low;
+	uint64_t max;
+	uint32_t sum_high;
+	uint32_t start_s; /* it covers from here, */
+	uint32_t end_s;   /* up to here */
+	uint32_t first : 12;
+	uint32_t length : 12;
+	uint32_t width : 8; /* a counter has 2^width bytes */
+};
+
+_Static_assert(sizeof(struct slice) == 48, "the fixed part of a slice is small");
+_Static_assert(HISTOGRAM_LENGTH_MAX < 1u << 12, "every index and length fits its bits");
+
+static const struct level {
+	uint32_t step_s;
+	uint32_t slices; /* as many as its longest window has */
+	uint32_t place;  /* in the store, of its first one */
+} levels[LEVELS] = {{1, 10, 0}, {10, 6, 10}, {60, LEVEL_SLICES_MAX, 16}};
+
+static const struct span {
+	uint32_t level;
+	uint32_t length_s;
+} spans[SLICES_WINDOWS] = {
+	[SLICES_10S] = {0, 10},
+	[SLICES_1M] = {1, 60},
+	[SLICES_5M] = {2, 300},
+	[SLICES_15M] = {2, 900},
+};
+
+struct slices_store {
+	uint64_t min;        /* of all samples ever */
+	bool incomplete;     /* a total lacks its buckets */
+	struct slice before; /* the cumulative state as last handed over */
+	struct slice totals[SLICES_WINDOWS];
+	struct slice slices[10 + 6 + LEVEL_SLICES_MAX];
+};
+
+/* Buckets unpacked, to compute with. Only the range is initialised. */
+struct dense {
+	uint64_t zero_count;
+	uint32_t first;
+	uint32_t end; /* first == end: no bucket yet */
+	uint64_t counts[HISTOGRAM_LENGTH_MAX];
+};
+
+static void dense_clear(struct dense *d)
+{
+	d->zero_count = 0;
+	d->first = 0;
+	d->end = 0;
+}
+
+static void dense_cover(struct dense *d, uint32_t first, uint32_t length)
+{
+	uint32_t end = first + length;
+
+	if (length == 0)
+		return;
+	if (d->first == d->end) {
+		d->first = first;
+		d->end = first;
+	}
+	if (first < d->first) {
+		memset(d->counts + first, 0, (d->first - first) * sizeof d->counts[0]);
+		d->first = first;
+	}
+	if (end > d->end) {
+		memset(d->counts + d->end, 0, (end - d->end) * sizeof d->counts[0]);
+		d->end = end;
+	}
+}
+
+/* A copy of a histogram. */
+static void dense_set(struct dense *d, const struct histogram *h)
+{
+	dense_clear(d);
+	d->zero_count = h->zero_count;
+	dense_cover(d, h->first, h->length);
+	if (h->length > 0)
+		memcpy(d->counts + h->first, h->buckets, h->length * sizeof h->buckets[0]);
+}
+
+/* Four loops, made by the compiler from these two for the four constant widths. */
+static inline __attribute__((always_inline)) uint64_t counter_get(const void *counters, uint32_t i,
+								  uint32_t width)
+{
+	switch (width) {
+	case 0:
+		return ((const uint8_t *)counters)[i];
+	case 1:
+		return ((const uint16_t *)counters)[i];
+	case 2:
+		return ((const uint32_t *)counters)[i];
+	default:
+		return ((const uint64_t *)counters)[i];
+	}
+}
+
+static inline __attribute__((always_inline)) void
+dense_change(struct dense *d, const struct slice *slice, uint32_t width, bool subtract)
+{
+	uint64_t *counts = d->counts + slice->first;
+	uint64_t flip = subtract ? UINT64_MAX : 0; /* -x is (x ^ flip) - flip */
+	uint32_t length = slice->length;
+	uint32_t i;
+
+	d->zero_count += (counter_get(slice->counters, 0, width) ^ flip) - flip;
+	for (i = 0; i < length; i++)
+		counts[i] += (counter_get(slice->counters, i + 1, width) ^ flip) - flip;
+}
+
+static void dense_merge(struct dense *d, const struct slice *slice, bool subtract)
+{
+	if (slice->counters == NULL)
+		return;
+	dense_cover(d, slice->first, slice->length);
+	switch (slice->width) {
+	case 0:
+		dense_change(d, slice, 0, subtract);
+		break;
+	case 1:
+		dense_change(d, slice, 1, subtract);
+		break;
+	case 2:
+		dense_change(d, slice, 2, subtract);
+		break;
+	default:
+		dense_change(d, slice, 3, subtract);
+		break;
+	}
+}
+
+static inline __attribute__((always_inline)) void counter_set(void *counters, uint32_t i,
+							      uint32_t width, uint64_t value)
+{
+	switch (width) {
+	case 0:
+		((uint8_t *)counters)[i] = (uint8_t)value;
+		break;
+	case 1:
+		((uint16_t *)counters)[i] = (uint16_t)value;
+		break;
+	case 2:
+		((uint32_t *)counters)[i] = (uint32_t)value;
+		break;
+	default:
+		((uint64_t *)counters)[i] = value;
+		break;
+	}
+}
+
+static inline __attribute__((always_inline)) void
+counters_write(const struct slice *slice, const struct dense *d, uint32_t width)
+{
+	const uint64_t *counts = d->counts + slice->first;
+	uint32_t length = slice->length;
+	uint32_t i;
+
+	counter_set(slice->counters, 0, width, d->zero_count);
+	for (i = 0; i < length; i++)
+		counter_set(slice->counters, i + 1, width, counts[i]);
+}
+
+/* The range of the slice contains that of `d`, which is made as wide here. */
+static void counters_store(const struct slice *slice, struct dense *d)
+{
+	dense_cover(d, slice->first, slice->length);
+	switch (slice->width) {
+	case 0:
+		counters_write(slice, d, 0);
+		break;
+	case 1:
+		counters_write(slice, d, 1);
+		break;
+	case 2:
+		counters_write(slice, d, 2);
+		break;
+	default:
+		counters_write(slice, d, 3);
+		break;
+	}
+}
+
+static size_t counters_bytes(const struct slice *slice)
+{
+	return slice->counters == NULL ? 0 : (size_t)(slice->length + 1) << slice->width;
+}
+
+/* Shrinks the range to the buckets above 0; returns all bits that any counter has set. */
+static uint64_t dense_trim(struct dense *d)
+{
+	uint64_t bits = d->zero_count;
+	uint32_t i;
+
+	while (d->end > d->first && d->counts[d->end - 1] == 0)
+		d->end--;
+	while (d->first < d->end && d->counts[d->first] == 0)
+		d->first++;
+	for (i = d->first; i < d->end; i++)
+		bits |= d->counts[i];
+	return bits;
+}
+
+/* Makes the counters of a slice those of `d`; on false (no memory) they are as they were. A
+ * range that the slice has already is kept if it is not far too large: totals change each
+ * second, and allocating is what costs most of it. */
+static bool slice_pack(struct slice *slice, struct dense *d)
+{
+	uint64_t bits = dense_trim(d);
+	uint32_t length = d->end - d->first;
+	uint32_t width = (bits > UINT8_MAX) + (bits > UINT16_MAX) + (bits > UINT32_MAX);
+	size_t bytes = (size_t)(length + 1) << width;
+	size_t bytes_now = counters_bytes(slice);
+	void *counters;
+
+	if (bytes_now == 0 || bytes > bytes_now || bytes * 2 < bytes_now || width > slice->width ||
+	    (length > 0 &&
+	     (d->first < slice->first || d->end > (uint32_t)slice->first + slice->length))) {
+		counters = slice->counters;
+		if (bytes != bytes_now)
+			counters = realloc(slice->counters, bytes);
+		if (counters == NULL)
+			return false;
+		slice->counters = counters;
+		slice->first = d->first & 0xfff;
+		slice->length = length & 0xfff;
+		slice->width = width & 0xff;
+	}
+	counters_store(slice, d);
+	return true;
+}
+
+static void slice_drop_counters(struct slice *slice)
+{
+	free(slice->counters);
+	slice->counters = NULL;
+}
+
+static void slice_clear(struct slice *slice)
+{
+	free(slice->counters);
+	*slice = (struct slice){0};
+}
+
+static uint128 slice_sum(const struct slice *slice)
+{
+	return (uint128)slice->sum_high << 64 | slice->sum_low;
+}
+
+static void slice_sum_set(struct slice *slice, uint128 sum)
+{
+	slice->sum_low = (uint64_t)sum;
+	slice->sum_high = (uint32_t)(sum >> 64);
+}
+
+/* The part of adding a slice to a sum that always succeeds. */
+static void slice_add_fixed(struct slice *into, const struct slice *slice)
+{
+	if (into->count == 0 || slice->start_s < into->start_s)
+		into->start_s = slice->start_s;
+	into->max = slice->max > into->max ? slice->max : into->max;
+	into->count += slice->count;
+	slice_sum_set(into, slice_sum(into) + slice_sum(slice));
+}
+
+/* The smallest sample that a bucket can hold. */
+static uint64_t bucket_min(uint32_t index)
+{
+	/* The bound below, rounded down: see the thresholds. */
+	if (index == 0)
+		return 1;
+	return (histogram_thresholds[(index - 1) % 32] >> (63 - (index - 1) / 32)) + 1;
+}
+
+/* Windows may reach back to before the beginning. */
+static int64_t window_floor(enum slices_window window, uint32_t now_s)
+{
+	uint32_t step_s = levels[spans[window].level].step_s;
+
+	return (int64_t)(now_s - now_s % step_s) - spans[window].length_s;
+}
+
+/* Gathers the slices of a level that end after `after_s` and not after `until_s`. */
+static uint32_t slices_between(struct slices_store *store, uint32_t level, int64_t after_s,
+			       int64_t until_s, struct slice *found[])
+{
+	struct slice *slices = store->slices + levels[level].place;
+	uint32_t count = 0;
+	uint32_t i;
+
+	for (i = 0; i < levels[level].slices; i++)
+		if (slices[i].count > 0 && slices[i].end_s > after_s && slices[i].end_s <= until_s)
+			found[count++] = &slices[i];
+	return count;
+}
+
+/* All slices of a window, without those that a coarser one contains. */
+static uint32_t slices_of(struct slices_store *store, enum slices_window window, uint32_t now_s,
+			  struct slice *found[])
+{
+	int64_t after_s = window_floor(window, now_s);
+	uint32_t level = spans[window].level + 1;
+	uint32_t count = 0;
+
+	while (level-- > 0) {
+		count += slices_between(store, level, after_s, now_s, found + count);
+		after_s = now_s - now_s % levels[level].step_s;
+	}
+	return count;
+}
+
+/* Gives a sum the buckets of the slices, or none if one of them has lost its own. */
+static bool sum_rebuild(struct slice *sum, struct slice *const slices[], uint32_t count)
+{
+	struct dense d;
+	uint32_t i;
+
+	dense_clear(&d);
+	for (i = 0; i < count; i++) {
+		if (slices[i]->counters == NULL)
+			goto lost;
+		dense_merge(&d, slices[i], false);
+	}
+	if (slice_pack(sum, &d))
+		return true;
+lost:
+	slice_drop_counters(sum);
+	return false;
+}
+
+/* Slices have left: maximum and start have to be found again among those that are still there.
+ * That a coarse slice repeats what is in finer ones does no harm here. */
+static void total_refresh(struct slices_store *store, enum slices_window window, uint32_t now_s)
+{
+	struct slice *found[LEVEL_SLICES_MAX];
+	struct slice *total = &store->totals[window];
+	uint32_t level;
+	uint32_t count;
+
+	if (total->count == 0) {
+		slice_clear(total);
+		return;
+	}
+	total->max = 0;
+	total->start_s = UINT32_MAX;
+	for (level = 0; level <= spans[window].level; level++) {
+		count = slices_between(store, level, window_floor(window, now_s), now_s, found);
+		while (count-- > 0) {
+			if (found[count]->max > total->max)
+				total->max = found[count]->max;
+			if (found[count]->start_s < total->start_s)
+				total->start_s = found[count]->start_s;
+		}
+	}
+}
+
+/* Takes out of a window's total what leaves it between two seconds, and adds the new slice, if
+ * any. Returns whether something left. */
+static bool total_advance(struct slices_store *store, enum slices_window window, uint32_t from_s,
+			  uint32_t to_s, const struct slice *fresh)
+{
+	struct slice *left[LEVEL_SLICES_MAX];
+	uint32_t count = slices_between(store, spans[window].level, window_floor(window, from_s),
+					window_floor(window, to_s), left);
+	struct slice *total = &store->totals[window];
+	struct dense d;
+	bool complete = total->count == 0 || total->counters != NULL;
+	uint32_t i;
+
+	if (count == 0 && fresh == NULL)
+		return false;
+	dense_clear(&d);
+	dense_merge(&d, total, false);
+	for (i = 0; i < count; i++) {
+		complete = complete && left[i]->counters != NULL;
+		dense_merge(&d, left[i], true);
+		total->count -= left[i]->count;
+		slice_sum_set(total, slice_sum(total) - slice_sum(left[i]));
+	}
+	if (count > 0)
+		total_refresh(store, window, to_s);
+	complete = complete || total->count == 0;
+	if (total->count == 0)
+		dense_clear(&d);
+	if (fresh != NULL) {
+		dense_merge(&d, fresh, false);
+		slice_add_fixed(total, fresh);
+	}
+	if (total->count > 0 && (!complete || !slice_pack(total, &d))) {
+		slice_drop_counters(total);
+		store->incomplete = true;
+	}
+	return count > 0;
+}
+
+/* Forgets the slices that no window has any more. */
+static void slices_expire(struct slices_store *store, uint32_t now_s)
+{
+	static const enum slices_window longest[LEVELS] = {SLICES_10S, SLICES_1M, SLICES_15M};
+	struct slice *found[LEVEL_SLICES_MAX];
+	uint32_t level;
+	uint32_t count;
+
+	for (level = 0; level < LEVELS; level++) {
+		count = slices_between(store, level, -1, window_floor(longest[level], now_s),
+				       found);
+		while (count-- > 0)
+			slice_clear(found[count]);
+	}
+}
+
+/* The place of the slice of a level that ends at this second; the one before it has expired. */
+static struct slice *slice_place(struct slices_store *store, uint32_t level, uint32_t end_s)
+{
+	struct slice *slice = store->slices + levels[level].place +
+			      end_s / levels[level].step_s % levels[level].slices;
+
+	assert(slice->count == 0);
+	return slice;
+}
+
+/* At a boundary of a level: merges the finer slices since the last one. */
+static void slices_settle(struct slices_store *store, uint32_t level, uint32_t now_s)
+{
+	struct slice *found[LEVEL_SLICES_MAX];
+	struct slice *slice;
+	uint32_t count;
+	uint32_t i;
+
+	count = slices_between(store, level - 1, (int64_t)now_s - levels[level].step_s, now_s,
+			       found);
+	if (count == 0)
+		return;
+	slice = slice_place(store, level, now_s);
+	for (i = 0; i < count; i++)
+		slice_add_fixed(slice, found[i]);
+	slice->end_s = now_s;
+	/* If these buckets are lost, the totals cannot be rid of them by subtraction. */
+	if (!sum_rebuild(slice, found, count))
+		store->incomplete = true;
+}
+
+static void totals_rebuild(struct slices_store *store, uint32_t now_s)
+{
+	struct slice *found[LEVELS * LEVEL_SLICES_MAX];
+	enum slices_window window;
+
+	store->incomplete = false;
+	for (window = 0; window < SLICES_WINDOWS; window++) {
+		uint32_t count = slices_of(store, window, now_s, found);
+
+		if (count > 0 && !sum_rebuild(&store->totals[window], found, count))
+			store->incomplete = true;
+	}
+}
+
+/* Moves on to a second, beyond no boundary up to which slices have not been merged. Takes over
+ * the new slice, if any. Returns whether a slice left a window. */
+static bool time_step(struct slices *s, uint32_t to_s, const struct slice *fresh)
+{
+	struct slices_store *store = s->store;
+	enum slices_window window;
+	bool left = false;
+	uint32_t level;
+
+	for (window = 0; window < SLICES_WINDOWS; window++)
+		left |= total_advance(store, window, s->now_s, to_s, fresh);
+	slices_expire(store, to_s);
+	s->now_s = to_s;
+	if (fresh != NULL)
+		*slice_place(store, 0, to_s) = *fresh;
+	for (level = 1; level < LEVELS; level++)
+		if (to_s % levels[level].step_s == 0)
+			slices_settle(store, level, to_s);
+	if (store->incomplete)
+		totals_rebuild(store, to_s);
+	return left;
+}
+
+/* As time_step(), from boundary to boundary where there are any before `to_s`. Each level has
+ * unmerged slices before its next boundary only, so one stop for each is enough. */
+static bool time_advance(struct slices *s, uint32_t to_s, const struct slice *fresh)
+{
+	bool left = false;
+	uint32_t level;
+
+	for (level = 1; level < LEVELS; level++) {
+		uint64_t boundary_s =
+			(uint64_t)s->now_s - s->now_s % levels[level].step_s + levels[level].step_s;
+
+		if (boundary_s < to_s)
+			left |= time_step(s, (uint32_t)boundary_s, NULL);
+	}
+	return time_step(s, to_s, fresh) || left;
+}
+
+/* The second from which on time alone can merge or expire a slice. */
+static uint32_t time_due(struct slices_store *store, uint32_t now_s)
+{
+	uint32_t due_s = UINT32_MAX;
+	uint32_t i;
+
+	/* 15 min is the longest: if it is empty, everything is. */
+	if (store->totals[SLICES_15M].count == 0)
+		return due_s;
+	due_s = now_s - now_s % levels[1].step_s + levels[1].step_s;
+	for (i = 0; i < levels[0].slices; i++)
+		if (store->slices[i].count > 0 &&
+		    store->slices[i].end_s + spans[SLICES_10S].length_s < due_s)
+			due_s = store->slices[i].end_s + spans[SLICES_10S].length_s;
+	return due_s;
+}
+
+/* Makes the slice between the last hand-over and this one, and this one the last; nothing on
+ * false (no memory). */
+static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram *histogram,
+		       const struct lifetime *lifetime, uint64_t peak, struct slice *slice)
+{
+	struct slice *before = &s->store->before;
+	struct dense d;
+
+	*slice = (struct slice){
+		.count = lifetime->count - before->count,
+		.max = peak < lifetime->max ? peak : lifetime->max,
+		.start_s = s->now_s,
+		.end_s = now_s,
+	};
+	slice_sum_set(slice, lifetime_sum(lifetime) - slice_sum(before));
+	dense_set(&d, histogram);
+	dense_merge(&d, before, true);
+	if (!slice_pack(slice, &d))
+		return false;
+	/* The maximum and the buckets have to agree, whatever the caller took for the peak. A new
+	 * slice is trimmed, so its last bucket has a sample. */
+	if (slice->length > 0 && slice->max < bucket_min(slice->first + slice->length - 1u))
+		slice->max = bucket_min(slice->first + slice->length - 1u);
+
+	dense_merge(&d, before, false);
+	if (!slice_pack(before, &d)) {
+		slice_clear(slice);
+		return false;
+	}
+	before->count = lifetime->count;
+	slice_sum_set(before, lifetime_sum(lifetime));
+	s->store->min = lifetime->min;
+	s->count = lifetime->count;
+	return true;
+}
+
+bool slices_begin(struct slices *s, uint64_t second, const struct histogram *histogram,
+		  const struct lifetime *lifetime)
+{
+	struct slice ignored;
+
+	*s = (struct slices){.began_s = second, .due_s = UINT32_MAX};
+	if (lifetime == NULL || lifetime->count == 0)
+		return true;
+	s->store = calloc(1, sizeof *s->store);
+	if (s->store == NULL)
+		return false;
+	if (!slice_take(s, 0, histogram, lifetime, lifetime->max, &ignored)) {
+		slices_free(s);
+		return false;
+	}
+	slice_clear(&ignored);
+	return true;
+}
+
+void slices_free(struct slices *s)
+{
+	size_t i;
+
+	if (s->store != NULL) {
+		slice_drop_counters(&s->store->before);
+		for (i = 0; i < SLICES_WINDOWS; i++)
+			slice_drop_counters(&s->store->totals[i]);
+		for (i = 0; i < sizeof s->store->slices / sizeof s->store->slices[0]; i++)
+			slice_drop_counters(&s->store->slices[i]);
+		free(s->store);
+	}
+	*s = (struct slices){.began_s = s->began_s, .due_s = UINT32_MAX};
+}
+
+bool slices_advance(struct slices *s, uint64_t second, const struct histogram *histogram,
+		    const struct lifetime *lifetime, uint64_t peak)
+{
+	uint32_t now_s = (uint32_t)(second - s->began_s);
+	struct slice fresh;
+	bool changed = lifetime->count != s->count;
+
+	assert(second >= s->began_s && second - s->began_s < UINT32_MAX);
+	assert(lifetime->count >= s->count);
+
+	s->peak = peak > s->peak ? peak : s->peak;
+	if (now_s <= s->now_s)
+		return false;
+	if (!changed && now_s < s->due_s) {
+		s->now_s = now_s;
+		return false;
+	}
+	if (changed) {
+		if (s->store == NULL)
+			s->store = calloc(1, sizeof *s->store);
+		if (s->store == NULL || !slice_take(s, now_s, histogram, lifetime, s->peak, &fresh))
+			return false;
+		s->peak = 0;
+	}
+	changed |= time_advance(s, now_s, changed ? &fresh : NULL);
+	s->due_s = time_due(s->store, now_s);
+	return changed;
+}
+
+static void quantiles_fill(const struct slices_store *store, const struct slice *total,
+			   struct slices_summary *summary)
+{
+	static const double quantiles[3] = {0.5, 0.95, 0.99};
+	struct histogram h = {0};
+	struct dense d;
+	double results[3];
+	uint64_t min;
+
+	dense_clear(&d);
+	dense_merge(&d, total, false);
+	if (dense_trim(&d) == 0)
+		return;
+	h.zero_count = d.zero_count;
+	if (d.end > d.first) {
+		h.buckets = d.counts + d.first;
+		h.first = d.first;
+		h.length = d.end - d.first;
+	}
+	min = d.zero_count > 0 || h.length == 0 ? 0 : bucket_min(d.first);
+	min = min > store->min ? min : store->min;
+	min = min < total->max ? min : total->max;
+	histogram_quantiles(&h, min, total->max, quantiles, results, 3);
+	summary->has_quantiles = true;
+	summary->p50 = results[0];
+	summary->p95 = results[1];
+	summary->p99 = results[2];
+}
+
+void slices_window(const struct slices *s, enum slices_window window,
+		   struct slices_summary *summary)
+{
+	int64_t start_s = window_floor(window, s->now_s);
+	const struct slice *total = s->store != NULL ? &s->store->totals[window] : NULL;
+
+	*summary = (struct slices_summary){0};
+	start_s = start_s > 0 ? start_s : 0;
+	if (total != NULL && total->count > 0 && total->start_s < start_s)
+		start_s = total->start_s;
+	summary->span_ns = (uint64_t)(s->now_s - start_s) * NS_PER_S;
+	if (total == NULL || total->count == 0)
+		return;
+	summary->count = total->count;
+	summary->sum = slice_sum(total);
+	summary->rate = (double)total->count / (double)(s->now_s - start_s);
+	summary->mean = (double)((long double)summary->sum / (long double)total->count);
+	summary->max = total->max;
+	if (total->counters != NULL)
+		quantiles_fill(s->store, total, summary);
+}
+
+size_t slices_bytes(const struct slices *s)
+{
+	const struct slices_store *store = s->store;
+	size_t bytes;
+	size_t i;
+
+	if (store == NULL)
+		return 0;
+	bytes = sizeof *store + counters_bytes(&store->before);
+	for (i = 0; i < SLICES_WINDOWS; i++)
+		bytes += counters_bytes(&store->totals[i]);
+	for (i = 0; i < sizeof store->slices / sizeof store->slices[0]; i++)
+		bytes += counters_bytes(&store->slices[i]);
+	return bytes;
+}

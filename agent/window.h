@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window.h - the last N samples, and exact statistics of them.
+ *
+ * Folding a sample in is one store. Statistics are computed only when they are asked for, from
+ * the samples themselves: mean and deviation from exact integer sums, quantiles by selecting
+ * the few samples they depend on. So they are what numpy gives for the same values.
+ *
+ * A struct window has one owner thread; nothing here is atomic. To read it elsewhere, keep a
+ * second window and bring it up to date with window_copy().
+ */
+#ifndef SHMBUS_AGENT_WINDOW_H
+#define SHMBUS_AGENT_WINDOW_H
+
+#include <stdint.h>
+
+#define WINDOW_SIZE_MAX 65536u
+
+struct window {
+	uint32_t size;   /* samples that it holds */
+	uint32_t next;   /* where the next sample goes */
+	uint64_t folded; /* samples ever folded in */
+	uint64_t values[];
+};
+
+/* An empty window of 1 to WINDOW_SIZE_MAX samples; NULL without memory. window_free(NULL) does
+ * nothing. */
+struct window *window_new(uint32_t size);
+void window_free(struct window *w);
+
+static inline void window_fold(struct window *w, uint64_t value)
+{
+	uint32_t next = w->next;
+
+	w->values[next++] = value;
+	w->next = next == w->size ? 0 : next;
+	w->folded++;
+}
+
+/* Samples that are in the window now. */
+static inline uint32_t window_count(const struct window *w)
+{
+	return w->folded < w->size ? (uint32_t)w->folded : w->size;
+}
+
+/* Makes `into` equal to `from`. They have one size, and `into` is only ever written by this
+ * function, always with the same `from`: only what is new since the last call is copied. */
+void window_copy(struct window *into, const struct window *from);
+
+/*
+ * Folds into `into` the samples of `from` that came after the first `from_folded_before` ones
+ * (an earlier value of from->folded), oldest first; of those, the ones that `from` still has.
+ * Sizes may differ.
+ */
+void window_append_tail(struct window *into, const struct window *from,
+			uint64_t from_folded_before);
+
+/* Working memory of window_summarise(), for windows of up to size_max samples. It is large and
+ * carries nothing from call to call: one for each thread that summarises is enough. */
+struct window_scratch;
+struct window_scratch *window_scratch_new(uint32_t size_max);
+void window_scratch_free(struct window_scratch *scratch);
+
+struct window_summary {
+	uint32_t count; /* if 0, the other fields mean nothing */
+	uint64_t min;
+	uint64_t max;
+	uint64_t last; /* the newest sample */
+	double mean;
+	double std; /* of the population: numpy's ddof = 0 */
+	double p50; /* quantiles by linear interpolation: numpy's default method */
+	double p95;
+	double p99;
+};
+
+void window_summarise(const struct window *w, struct window_scratch *scratch,
+		      struct window_summary *summary);
+
+#endif /* SHMBUS_AGENT_WINDOW_H */
