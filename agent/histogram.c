@@ -82,7 +82,7 @@ double histogram_middle(uint32_t index)
 }
 
 /* Extends the range to [first, first + length), whole steps, keeping what it has. */
-static bool range_cover(struct histogram *h, uint32_t first, uint32_t length)
+bool histogram_cover(struct histogram *h, uint32_t first, uint32_t length)
 {
 	uint32_t end = first + length;
 	uint32_t offset;
@@ -124,7 +124,7 @@ static uint64_t *nearest_counter(struct histogram *h, uint32_t index)
 
 bool histogram_fold_outside(struct histogram *h, uint32_t index)
 {
-	bool grown = range_cover(h, index, 1);
+	bool grown = histogram_cover(h, index, 1);
 
 	(*nearest_counter(h, index))++;
 	return grown;
@@ -203,7 +203,7 @@ bool histogram_add_delta(struct histogram *into, const struct histogram *now,
 	/* Ranges only grow, so an earlier copy is within the later one. */
 	assert(before->length == 0 || (before->first >= now->first &&
 				       before->first + before->length <= now->first + now->length));
-	if (range_cover(into, now->first, now->length)) {
+	if (histogram_cover(into, now->first, now->length)) {
 		buckets_add(into, now, false);
 		if (before->length > 0)
 			buckets_add(into, before, true);
@@ -241,7 +241,7 @@ bool histogram_downscale(struct histogram *into, const struct histogram *from, i
 	if (!histogram_trim_range(from, &first, &length))
 		return true;
 	covered =
-		range_cover(into, (first + last) >> shift,
+		histogram_cover(into, (first + last) >> shift,
 			    ((first + length - 1 + last) >> shift) - ((first + last) >> shift) + 1);
 	for (i = first; i < first + length; i++)
 		*nearest_counter(into, (i + last) >> shift) += bucket_get(from, i);

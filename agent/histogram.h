@@ -77,6 +77,9 @@ void histogram_free(struct histogram *h);
 /* Sets all counts to 0 and keeps the buckets. */
 void histogram_clear(struct histogram *h);
 
+/* Widens the range so that it holds these indexes; counts stay. False: no memory, unchanged. */
+bool histogram_cover(struct histogram *h, uint32_t first, uint32_t length);
+
 /* Makes `into` equal to `from`, in the storage of `into` where that fits. On false (no memory)
  * `into` is as it was. */
 bool histogram_copy(struct histogram *into, const struct histogram *from);

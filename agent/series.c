@@ -18,28 +18,17 @@ void series_free(struct series *series)
 	series->window = NULL;
 }
 
-bool series_copy(struct series *into, const struct series *from)
-{
-	if (!histogram_copy(&into->histogram, &from->histogram))
-		return false;
-	window_copy(into->window, from->window);
-	into->lifetime = from->lifetime;
-	into->violations = from->violations;
-	into->worst = from->worst;
-	into->deadline = from->deadline;
-	return true;
-}
-
 static void worst_merge(struct worst *into, const struct worst *from)
 {
 	if (from->value > into->value)
 		*into = *from;
 }
 
-bool series_add_delta(struct series *into, const struct series *now, const struct series *before)
+/* Adds what `now` has beyond `before`. A total that cannot grow its histogram counts in the
+ * nearest bucket instead: its counts stay right. */
+static void delta_add(struct series *into, const struct series *now, const struct series *before)
 {
-	if (!histogram_add_delta(&into->histogram, &now->histogram, &before->histogram))
-		return false;
+	histogram_add_delta(&into->histogram, &now->histogram, &before->histogram);
 	lifetime_add_delta(&into->lifetime, &now->lifetime, &before->lifetime);
 	window_append_tail(into->window, now->window, before->window->folded);
 	into->violations += now->violations - before->violations;
@@ -48,5 +37,23 @@ bool series_add_delta(struct series *into, const struct series *now, const struc
 		into->deadline.run_max = now->deadline.run_max;
 	worst_merge(&into->worst, &now->worst);
 	worst_merge(&into->deadline.worst, &now->deadline.worst);
+}
+
+bool series_commit(struct series *committed, const struct series *live, struct series *total)
+{
+	const struct histogram *histogram = &live->histogram;
+
+	/* First all that can fail. */
+	if (histogram->length != 0 &&
+	    !histogram_cover(&committed->histogram, histogram->first, histogram->length))
+		return false;
+	if (total != NULL)
+		delta_add(total, live, committed);
+	histogram_copy(&committed->histogram, histogram);
+	window_copy(committed->window, live->window);
+	committed->lifetime = live->lifetime;
+	committed->violations = live->violations;
+	committed->worst = live->worst;
+	committed->deadline = live->deadline;
 	return true;
 }

@@ -45,12 +45,11 @@ struct series {
 int series_init(struct series *series, uint32_t window_size);
 void series_free(struct series *series);
 
-/* Makes `into` equal to `from`, copying only what is new: `into` was made by this alone.
- * Returns false where there was no memory for the histogram; then `into` is as it was. */
-bool series_copy(struct series *into, const struct series *from);
-
-/* Adds what `now` has beyond `before`, an earlier copy of it. */
-bool series_add_delta(struct series *into, const struct series *now,
-		      const struct series *before);
+/*
+ * Brings `committed`, which only this function writes, up to `live`, copying only what is new,
+ * and adds the difference to `total` (NULL: to nothing). Returns false where there was no
+ * memory: then nothing has changed, and the difference stays for the next time.
+ */
+bool series_commit(struct series *committed, const struct series *live, struct series *total);
 
 #endif /* SHMBUS_AGENT_SERIES_H */

@@ -60,14 +60,17 @@ struct metric {
 	struct series live;
 	uint64_t period_ns; /* as of the last quantum heard of */
 	uint32_t quantum;
+	bool live_present; /* a slot was set */
+	uint64_t live_bits; /* slots merged: an int64_t, a double for a real gauge */
 
 	/* Committed. */
 	struct series committed;
 	uint64_t committed_period_ns;
 	uint32_t committed_quantum;
-	bool present;  /* a slot was set */
-	uint64_t bits; /* slots merged: an int64_t, a double for a real gauge */
+	bool present;
+	uint64_t bits;
 	struct total *total;
+	bool total_refused; /* the totals are full: its samples count as overflow there */
 
 	/* Published. */
 	struct slices slices;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * agent.h - what the agent's threads share.
+ *
+ *   discover  watches /dev/shm, attaches to new segments, adds them to the registry
+ *   drain     empties the rings, folds the samples, at each tick makes the checkpoint
+ *   publish   encodes what the checkpoint changed and puts the snapshot in place
+ *   reap      sees producers die, removes their segments, forgets them after the TTL
+ *
+ * They meet in the registry (RCU), in each session's stage, and in the hand-over of the
+ * checkpoint between drain and publish (checkpoint.h). There is no common lock.
+ */
+#ifndef SHMBUS_AGENT_AGENT_H
+#define SHMBUS_AGENT_AGENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "checkpoint.h"
+#include "event.h"
+#include "hints.h"
+#include "options.h"
+#include "registry.h"
+#include "rejects.h"
+#include "totals.h"
+
+struct agent {
+	struct options options;
+	struct registry registry;
+	struct totals totals;
+	struct checkpoint checkpoint;
+	struct rejects rejects;
+	struct hints hints; /* discovery -> reaper: look at this session now */
+	struct event drain_event;
+	struct event publish_event;
+	struct event reap_event;
+	int stop_fd; /* readable when discovery shall end */
+	_Atomic bool stop;
+	uint64_t start_time_unix_ns;
+	_Atomic uint64_t sessions_total;
+	_Atomic uint64_t sessions_ended; /* reached GONE by a goodbye */
+	_Atomic uint64_t sessions_lost;
+	_Atomic uint64_t scans; /* full scans of /dev/shm */
+};
+
+void *discover_thread(void *agent);
+void *drain_thread(void *agent);
+void *publish_thread(void *agent);
+void *reap_thread(void *agent);
+
+static inline bool agent_stopping(struct agent *agent)
+{
+	return atomic_load_explicit(&agent->stop, memory_order_acquire);
+}
+
+#endif /* SHMBUS_AGENT_AGENT_H */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* drain_thread.c - when to drain, when to make a checkpoint, which sessions are finished. */
+#include "agent.h"
+#include "drain.h"
+
+#define IDLE_PASSES 16	 /* without a sample, before the period grows */
+#define IDLE_FACTOR_MAX 8 /* times the configured period */
+#define BUSY_PERCENT 25	  /* a ring this full in one pass halves the period */
+#define PERIOD_MIN_NS 1000000u
+
+struct pace {
+	uint64_t period_ns;
+	uint32_t idle_passes;
+};
+
+/* Seldom while nothing comes, at once back to the period when something does, oftener while
+ * rings fill fast. */
+static void pace_adapt(struct pace *pace, const struct drain *drain, uint64_t configured_ns)
+{
+	if (drain->samples == 0) {
+		if (++pace->idle_passes < IDLE_PASSES)
+			return;
+		pace->idle_passes = 0;
+		if (pace->period_ns < configured_ns * IDLE_FACTOR_MAX)
+			pace->period_ns *= 2;
+		return;
+	}
+	pace->idle_passes = 0;
+	if (pace->period_ns > configured_ns)
+		pace->period_ns = configured_ns;
+	if (drain->fullest > BUSY_PERCENT && pace->period_ns > PERIOD_MIN_NS)
+		pace->period_ns = pace->period_ns / 2 > PERIOD_MIN_NS ? pace->period_ns / 2
+								      : PERIOD_MIN_NS;
+	else if (drain->fullest < BUSY_PERCENT / 4 && pace->period_ns < configured_ns)
+		pace->period_ns *= 2;
+}
+
+static void state_set(struct session *session, enum session_state state)
+{
+	if (session->live.state == state)
+		return;
+	session->live.state = state;
+	session->live.dirty = true;
+}
+
+/* The reaper saw the producer's death before it set DYING, so what is published now is all. */
+static void finish(struct drain *drain, struct session *session)
+{
+	if (!session->live.fault)
+		drain_session(drain, session, true);
+	drain_sample_slots(session);
+	state_set(session, atomic_load_explicit(&session->closed, memory_order_relaxed)
+				   ? SESSION_ENDED
+				   : SESSION_LOST);
+	session->live.dying = true;
+	/* release: nothing here touches the segment after this; pairs with the reaper's load. */
+	atomic_store_explicit(&session->stage, SESSION_DRAINED, memory_order_release);
+}
+
+static void pass_begin(struct drain *drain)
+{
+	drain->samples = 0;
+	drain->fullest = 0;
+	drain->now_ns = clock_monotonic_ns();
+	drain->now_unix_ns = clock_unix_ns();
+	drain->now_ticks = counter_read();
+}
+
+static void pass(struct agent *agent, struct drain *drain)
+{
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	pass_begin(drain);
+	rcu_read_lock();
+	registry_for_each(&agent->registry, iterator, session)
+	{
+		/* acquire: with DYING comes what the reaper saw before; pairs with reap.c. */
+		enum session_stage stage =
+			atomic_load_explicit(&session->stage, memory_order_acquire);
+
+		if (stage == SESSION_DYING)
+			finish(drain, session);
+		else if (stage == SESSION_LIVE && !session->live.fault)
+			drain_session(drain, session, false);
+		if (session->live.fault && stage == SESSION_LIVE) {
+			rejects_add(&agent->rejects, REJECT_FAULT, session->consumer->segment,
+				    session->live.reason);
+			finish(drain, session);
+		}
+	}
+	rcu_read_unlock();
+}
+
+static void staleness_look(const struct agent *agent, struct session *session, uint64_t now_ns)
+{
+	bool stale = now_ns - session->live.sign_ns > agent->options.stale_after_ns &&
+		     now_ns > session->live.sign_ns;
+
+	state_set(session, stale ? SESSION_STALE : SESSION_RUNNING);
+}
+
+/* Slots, staleness, commit: for all sessions, then the publisher's turn. */
+static void checkpoint_make(struct agent *agent, struct drain *drain,
+			    struct checkpoint_numbers *numbers)
+{
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	rcu_read_lock();
+	registry_for_each(&agent->registry, iterator, session)
+	{
+		enum session_stage stage =
+			atomic_load_explicit(&session->stage, memory_order_acquire);
+
+		if (stage == SESSION_LIVE) {
+			drain_sample_slots(session);
+			staleness_look(agent, session, drain->now_ns);
+		}
+		checkpoint_session(session, &agent->totals, numbers);
+		session->committed.sign_ns = session->live.sign_ns;
+	}
+	rcu_read_unlock();
+	numbers->clock_backward_total = drain->clock_backward_total;
+	checkpoint_hand_over(&agent->checkpoint, numbers);
+	numbers->drain_lag_ns = 0;
+	event_signal(&agent->publish_event);
+}
+
+/* Windows have slices of a second, so the checkpoint comes at least once a second. */
+static uint64_t tick_ns(const struct options *options)
+{
+	return options->interval_ns < 1000000000u ? options->interval_ns : 1000000000u;
+}
+
+void *drain_thread(void *data)
+{
+	struct agent *agent = data;
+	struct drain drain = {.window_default = agent->options.window};
+	struct pace pace = {.period_ns = agent->options.drain_ns};
+	struct checkpoint_numbers numbers = {0};
+	struct counter counter;
+	uint64_t tick = tick_ns(&agent->options), next_tick, last_pass = 0;
+
+	rcu_register_thread();
+	counter_init(&counter);
+	next_tick = clock_monotonic_ns();
+	while (!agent_stopping(agent)) {
+		uint32_t seen = event_value(&agent->drain_event);
+		uint64_t wake;
+
+		counter_refine(&counter, clock_monotonic_ns());
+		drain.counter_scale = counter.scale;
+		pass(agent, &drain);
+		if (last_pass != 0 && drain.now_ns - last_pass > numbers.drain_lag_ns)
+			numbers.drain_lag_ns = drain.now_ns - last_pass;
+		last_pass = drain.now_ns;
+		pace_adapt(&pace, &drain, agent->options.drain_ns);
+		numbers.drain_period_ns = pace.period_ns;
+		if (drain.now_ns >= next_tick) {
+			if (checkpoint_possible(&agent->checkpoint))
+				checkpoint_make(agent, &drain, &numbers);
+			else
+				numbers.overruns++;
+			next_tick += tick;
+			if (next_tick <= drain.now_ns) /* suspended, or starved: no catching up */
+				next_tick = drain.now_ns + tick;
+		}
+		wake = drain.now_ns + pace.period_ns;
+		event_wait(&agent->drain_event, seen, wake < next_tick ? wake : next_tick);
+	}
+	rcu_unregister_thread();
+	return NULL;
+}

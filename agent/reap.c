@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reap.c - a producer's death is seen here: its lock is free. The order matters: first death is
+ * seen, then the drain thread reads the rings to the end, then the segment is removed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "log.h"
+#include "process.h"
+
+#define SWEEP_NS 200000000u
+#define PROCESS_NS 1000000000u
+#define PROCESS_PER_SWEEP 16 /* about 10 us each: 0.1 % of a core */
+
+/* The producer's goodbye, read with pread: the mapping is the drain thread's. */
+static bool said_goodbye(const struct session *session)
+{
+	uint32_t state = 0;
+
+	return pread(session->consumer->fd, &state, sizeof state,
+		     offsetof(struct shmbus_header, state)) == (ssize_t)sizeof state &&
+	       state == SHMBUS_SEGMENT_CLOSED;
+}
+
+static void death_look(struct agent *agent, struct session *session)
+{
+	if (shmbus_consumer_alive(session->consumer) != 0)
+		return;
+	atomic_store_explicit(&session->closed, said_goodbye(session), memory_order_relaxed);
+	/* release: death was seen before; pairs with drain_thread.c. */
+	atomic_store_explicit(&session->stage, SESSION_DYING, memory_order_release);
+	event_signal(&agent->drain_event);
+}
+
+/* Removes the name only while it is still this file's. */
+static void segment_unlink(const struct session *session)
+{
+	char path[128];
+	struct stat ours, named;
+
+	snprintf(path, sizeof path, "/dev/shm%s", session->consumer->segment);
+	if (fstat(session->consumer->fd, &ours) == 0 && lstat(path, &named) == 0 &&
+	    ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
+		unlink(path);
+}
+
+static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
+{
+	bool closed = atomic_load_explicit(&session->closed, memory_order_relaxed);
+
+	segment_unlink(session);
+	shmbus_consumer_detach(session->consumer);
+	atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost, 1,
+				  memory_order_relaxed);
+	log_detail("session %s of %s: %s", session->consumer->header.id,
+		   session->consumer->header.service, closed ? "ended" : "lost");
+	atomic_store_explicit(&session->gone_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&session->stage, SESSION_GONE, memory_order_release);
+}
+
+/* Finished sessions leave after the TTL, and earlier where new ones need the room; never before
+ * a snapshot has shown how they ended. */
+static bool expired(const struct agent *agent, const struct session *session, uint64_t now_ns)
+{
+	uint64_t gone_ns = atomic_load_explicit(&session->gone_ns, memory_order_relaxed);
+	uint32_t count = atomic_load_explicit(&agent->registry.count, memory_order_relaxed);
+
+	if (!atomic_load_explicit(&session->forgotten, memory_order_acquire))
+		return false;
+	return now_ns - gone_ns >= agent->options.ttl_ns ||
+	       count > agent->options.sessions_max - agent->options.sessions_max / 16;
+}
+
+static void look(struct agent *agent, struct session *session, uint64_t now_ns,
+		 uint32_t *process_budget)
+{
+	switch (atomic_load_explicit(&session->stage, memory_order_acquire)) {
+	case SESSION_LIVE:
+		death_look(agent, session);
+		if (*process_budget > 0 && now_ns - session->process.sampled_ns >= PROCESS_NS &&
+		    !session->process.lost) {
+			(*process_budget)--;
+			process_sample(session, now_ns);
+		}
+		break;
+	case SESSION_DYING:
+		break;
+	case SESSION_DRAINED:
+		bury(agent, session, now_ns);
+		break;
+	case SESSION_GONE:
+		if (expired(agent, session, now_ns))
+			registry_remove(&agent->registry, session);
+		break;
+	}
+}
+
+static void sweep(struct agent *agent)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	uint32_t process_budget = PROCESS_PER_SWEEP;
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	rcu_read_lock();
+	registry_for_each(&agent->registry, iterator, session)
+	{
+		look(agent, session, now_ns, &process_budget);
+	}
+	rcu_read_unlock();
+}
+
+static void hints_follow(struct agent *agent)
+{
+	uint64_t key;
+
+	while (hints_take(&agent->hints, &key)) {
+		struct session *session;
+
+		rcu_read_lock();
+		session = registry_find(&agent->registry, key);
+		if (session != NULL && atomic_load_explicit(&session->stage,
+							    memory_order_acquire) == SESSION_LIVE)
+			death_look(agent, session);
+		rcu_read_unlock();
+	}
+}
+
+void *reap_thread(void *data)
+{
+	struct agent *agent = data;
+	uint64_t next_sweep = 0;
+
+	rcu_register_thread();
+	while (!agent_stopping(agent)) {
+		uint32_t seen = event_value(&agent->reap_event);
+		uint64_t now_ns;
+
+		hints_follow(agent);
+		now_ns = clock_monotonic_ns();
+		if (now_ns >= next_sweep) {
+			sweep(agent);
+			next_sweep = now_ns + SWEEP_NS;
+		}
+		event_wait(&agent->reap_event, seen, next_sweep);
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
