@@ -36,6 +36,7 @@ struct agent {
 	struct event reap_event;
 	int stop_fd; /* readable when discovery shall end */
 	_Atomic bool stop;
+	_Atomic bool failed;
 	uint64_t start_time_unix_ns;
 	_Atomic uint64_t sessions_total;
 	_Atomic uint64_t sessions_ended; /* reached GONE by a goodbye */
@@ -47,6 +48,9 @@ void *discover_thread(void *agent);
 void *drain_thread(void *agent);
 void *publish_thread(void *agent);
 void *reap_thread(void *agent);
+
+/* Ends the agent with exit status 1: a thread cannot do its work. */
+void agent_fail(struct agent *agent);
 
 static inline bool agent_stopping(struct agent *agent)
 {

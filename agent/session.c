@@ -20,10 +20,11 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 		return NULL;
 	session->metrics = calloc(header->metrics_capacity + 1u, sizeof *session->metrics);
 	session->derived = calloc(header->derived_capacity + 1u, sizeof *session->derived);
+	session->writer_names = calloc(header->writers_capacity, sizeof *session->writer_names);
 	session->live.writers = calloc(header->writers_capacity, sizeof *session->live.writers);
 	session->committed.writers =
 		calloc(header->writers_capacity, sizeof *session->committed.writers);
-	if (session->metrics == NULL || session->derived == NULL ||
+	if (session->metrics == NULL || session->derived == NULL || session->writer_names == NULL ||
 	    session->live.writers == NULL || session->committed.writers == NULL) {
 		session_free(session);
 		return NULL;
@@ -61,10 +62,12 @@ void session_forget(struct session *session)
 	}
 	free(session->metrics);
 	free(session->derived);
+	free(session->writer_names);
 	free(session->live.writers);
 	free(session->committed.writers);
 	session->metrics = NULL;
 	session->derived = NULL;
+	session->writer_names = NULL;
 	session->live.writers = NULL;
 	session->committed.writers = NULL;
 	atomic_store_explicit(&session->agent_bytes, sizeof *session, memory_order_relaxed);
@@ -174,7 +177,11 @@ static void writers_adopt(struct session *session)
 	while (live->writer_count < session->consumer->writer_count) {
 		uint32_t i = live->writer_count++;
 
-		live->writers[i].account.before = session->consumer->writers[i].ring.position;
+		const struct shmbus_consumer_writer *writer = &session->consumer->writers[i];
+
+		live->writers[i].account.before = writer->ring.position;
+		memcpy(session->writer_names[i].text, writer->name, sizeof writer->name);
+		session->writer_names[i].capacity = writer->capacity;
 	}
 }
 

@@ -87,6 +87,11 @@ struct writer_account {
 	uint64_t dropped_head;
 };
 
+struct writer_name {
+	char text[SHMBUS_WRITER_NAME_SIZE];
+	uint32_t capacity;
+};
+
 struct writer_live {
 	struct writer_account account;
 	uint64_t correlation_id;
@@ -134,8 +139,10 @@ struct session_committed {
 struct session_published {
 	uint64_t position;
 	uint64_t size; /* 0: not encoded yet */
+	uint32_t keys; /* in its map */
+	bool pending;  /* encoded for this snapshot, and not in the log yet */
+	uint64_t pending_offset;
 	bool final;    /* ended or lost, and encoded for the last time */
-	enum session_state state;
 	uint64_t process_version;
 };
 
@@ -159,6 +166,7 @@ struct session {
 	struct shmbus_consumer *consumer; /* the segment; closed at stage GONE */
 	struct tick_scale scale;	  /* of clocks that are not the processor's counter */
 	struct metric **metrics;	  /* metrics_capacity of them; filled in order */
+	struct writer_name *writer_names; /* writers_capacity of them; filled in order */
 	struct shmbus_derived_entry *derived;
 
 	_Atomic enum session_stage stage;

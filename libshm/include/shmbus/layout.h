@@ -225,9 +225,7 @@ struct shmbus_snapshot_header {
 
 	SHMBUS_ATOMIC(uint64_t) index;	    /* position of the newest index; 0: none yet */
 	SHMBUS_ATOMIC(uint64_t) reclaimed;  /* positions below may be overwritten */
-	SHMBUS_ATOMIC(uint32_t) superseded; /* 1: a newer file bears the name */
-	uint32_t reserved1;
-	uint64_t reserved2[5];
+	uint64_t reserved1[6];
 };
 
 struct shmbus_snapshot_extent {

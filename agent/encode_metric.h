@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* encode_metric.h - one metric as a msgpack map, of a session or of the bus totals. */
+#ifndef SHMBUS_AGENT_ENCODE_METRIC_H
+#define SHMBUS_AGENT_ENCODE_METRIC_H
+
+#include <math.h>
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "totals.h"
+
+/* Packs a string, a key mostly. */
+static inline void pack_text(msgpack_packer *packer, const char *text)
+{
+	size_t length = strlen(text);
+
+	msgpack_pack_str(packer, length);
+	msgpack_pack_str_body(packer, text, length);
+}
+
+static inline void pack_u64(msgpack_packer *packer, const char *key, uint64_t value)
+{
+	pack_text(packer, key);
+	msgpack_pack_uint64(packer, value);
+}
+
+/* A number that is not finite must not get out; callers rule it out, this makes it null. */
+static inline void pack_real(msgpack_packer *packer, const char *key, double value)
+{
+	pack_text(packer, key);
+	if (isfinite(value))
+		msgpack_pack_double(packer, value);
+	else
+		msgpack_pack_nil(packer);
+}
+
+static inline void pack_string(msgpack_packer *packer, const char *key, const char *value)
+{
+	pack_text(packer, key);
+	pack_text(packer, value);
+}
+
+/* What of a metric is encoded, wherever it comes from. */
+struct metric_view {
+	const struct shmbus_metric_entry *entry;
+	const struct series *series; /* timers */
+	const struct slices *slices; /* timers; NULL: no time windows */
+	uint64_t period_ns;	     /* 0: none */
+	uint32_t quantum;	     /* 0: no cycle */
+	const struct series *wait;   /* the cycle's WAIT; NULL: unknown */
+	bool has_xruns;
+	uint64_t xruns;
+	bool present;	/* it has a value */
+	bool real;	/* the value is `number`, else `integer` */
+	double number;
+	int64_t integer;
+	const uint64_t *states; /* the bus totals: sessions in each state */
+	uint64_t sessions;	/* the bus totals: how many ever had it; 0: a session's */
+};
+
+void encode_metric(msgpack_packer *packer, const struct metric_view *view,
+		   struct window_scratch *scratch);
+
+#endif /* SHMBUS_AGENT_ENCODE_METRIC_H */

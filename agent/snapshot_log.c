@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "snapshot_log.h"
+
+#define LOG_OFFSET 4096u
+
+static int file_make(const struct snapshot_log *log, char *path, size_t path_size, uint64_t size)
+{
+	int fd, error;
+
+	snprintf(path, path_size, "%s.%d", log->path, (int)getpid());
+	unlink(path);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	do
+		error = posix_fallocate(fd, 0, (off_t)(LOG_OFFSET + size));
+	while (error == EINTR);
+	if (error == 0 && fchmod(fd, log->mode) != 0)
+		error = errno;
+	if (error == 0)
+		return fd;
+	close(fd);
+	unlink(path);
+	return -error;
+}
+
+/* Makes a file of a size, whole and empty, and puts it in place of the one there. */
+static int file_replace(struct snapshot_log *log, uint64_t size)
+{
+	struct shmbus_snapshot_header *header;
+	char path[128];
+	void *map;
+	int error, fd = file_make(log, path, sizeof path, size);
+
+	if (fd < 0)
+		return fd;
+	map = mmap(NULL, LOG_OFFSET + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+		   0);
+	error = map == MAP_FAILED ? -errno : 0;
+	close(fd);
+	if (error != 0)
+		goto fail;
+	header = map;
+	header->magic = SHMBUS_SNAPSHOT_MAGIC;
+	header->version = SHMBUS_SNAPSHOT_VERSION;
+	header->log_offset = LOG_OFFSET;
+	header->log_size = size;
+	if (rename(path, log->path) != 0) {
+		error = -errno;
+		munmap(map, LOG_OFFSET + size);
+		goto fail;
+	}
+	log->old_header = log->header;
+	log->old_size = log->size;
+	log->header = header;
+	log->bytes = (uint8_t *)map + LOG_OFFSET;
+	log->size = size;
+	log->position = SHMBUS_LINE_SIZE; /* 0 means none */
+	return 0;
+
+fail:
+	unlink(path);
+	return error;
+}
+
+/* The last sequence number that readers of the bus have seen. */
+static uint64_t seq_found(const struct snapshot_log *log)
+{
+	struct shmbus_snapshot_header header;
+	uint64_t index, seq = 0;
+	int fd = open(log->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+	    header.magic == SHMBUS_SNAPSHOT_MAGIC &&
+	    header.version >> 16 == SHMBUS_SNAPSHOT_MAJOR && header.log_size != 0) {
+		index = atomic_load_explicit(&header.index, memory_order_relaxed);
+		if (index == 0 ||
+		    pread(fd, &seq, sizeof seq,
+			  (off_t)(header.log_offset + index % header.log_size)) !=
+			    (ssize_t)sizeof seq)
+			seq = 0;
+	}
+	close(fd);
+	return seq;
+}
+
+int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, uint64_t size)
+{
+	memset(log, 0, sizeof *log);
+	log->mode = mode;
+	snprintf(log->name, sizeof log->name, "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX, bus);
+	snprintf(log->path, sizeof log->path, "/dev/shm%s", log->name);
+	log->seq = seq_found(log);
+	return file_replace(log, size);
+}
+
+void snapshot_log_leave(struct snapshot_log *log)
+{
+	if (log->old_header != NULL)
+		munmap(log->old_header, LOG_OFFSET + log->old_size);
+	log->old_header = NULL;
+}
+
+void snapshot_log_close(struct snapshot_log *log)
+{
+	snapshot_log_leave(log);
+	if (log->header != NULL)
+		munmap(log->header, LOG_OFFSET + log->size);
+	log->header = NULL;
+}
+
+int snapshot_log_grow(struct snapshot_log *log, uint64_t size)
+{
+	uint64_t larger = log->size;
+
+	while (larger < size)
+		larger *= 2;
+	return file_replace(log, larger);
+}
+
+uint64_t snapshot_log_carry(struct snapshot_log *log, uint64_t position, uint64_t size)
+{
+	const uint8_t *old = (const uint8_t *)log->old_header + LOG_OFFSET;
+
+	return snapshot_log_append(log, old + (position & (log->old_size - 1)), size);
+}
+
+bool snapshot_log_old(const struct snapshot_log *log, uint64_t position)
+{
+	return log->position - position > log->size / 2;
+}
+
+/* Finds room for `size` bytes in one piece, and tells readers what is about to go. */
+static uint8_t *room(struct snapshot_log *log, uint64_t size)
+{
+	uint64_t offset = log->position & (log->size - 1);
+	uint64_t end;
+
+	if (size > log->size - offset)
+		log->position += log->size - offset;
+	end = log->position + size;
+	if (end > log->size) {
+		atomic_store_explicit(&log->header->reclaimed, end - log->size,
+				      memory_order_relaxed);
+		/* R-reclaim release fence: who sees a byte written below sees `reclaimed` too;
+		 * pairs with A-reclaim in libshm/src/snapshot.c. */
+		atomic_thread_fence(memory_order_release);
+	}
+	return log->bytes + (log->position & (log->size - 1));
+}
+
+uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64_t size)
+{
+	uint8_t *to = room(log, size);
+	uint64_t position = log->position;
+
+	memcpy(to, bytes, (size_t)size);
+	log->position += (size + 7) & ~7ull;
+	return position;
+}
+
+uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint64_t size)
+{
+	const uint8_t *from = log->bytes + (position & (log->size - 1));
+	uint8_t *to = room(log, size);
+	uint64_t forwarded = log->position;
+
+	memmove(to, from, (size_t)size);
+	log->position += (size + 7) & ~7ull;
+	return forwarded;
+}
+
+void snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
+			  uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
+			  uint64_t interval_ns)
+{
+	struct shmbus_snapshot_index index = {
+		.seq = ++log->seq,
+		.time_unix_ns = time_unix_ns,
+		.time_monotonic_ns = time_monotonic_ns,
+		.interval_ns = interval_ns,
+		.extent_count = count,
+	};
+	uint64_t size = count * sizeof *extents;
+	uint8_t *to = room(log, sizeof index + size);
+	uint64_t position = log->position;
+
+	for (uint64_t i = 0; i < count; i++)
+		index.document_size += extents[i].size;
+	memcpy(to, &index, sizeof index);
+	memcpy(to + sizeof index, extents, (size_t)size);
+	log->position += sizeof index + size;
+	/* R-index release: the document is whole; pairs with A-index in libshm/src/snapshot.c. */
+	atomic_store_explicit(&log->header->index, position, memory_order_release);
+}

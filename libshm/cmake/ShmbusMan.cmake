@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# shmbus_add_man(FILE.scd): makes the manual page FILE and installs it; FILE ends in its section,
+# as shmbus-agent.1.scd. Without scdoc there are no pages. Naming a page twice does no harm.
+find_program(SHMBUS_SCDOC scdoc DOC "Makes the manual pages")
+mark_as_advanced(SHMBUS_SCDOC)
+set(SHMBUS_SCDOC_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/scdoc.cmake)
+
+if(SHMBUS_SCDOC AND NOT TARGET shmbus_man)
+	add_custom_target(shmbus_man ALL)
+endif()
+
+function(shmbus_add_man source)
+	cmake_path(ABSOLUTE_PATH source NORMALIZE)
+	cmake_path(GET source STEM LAST_ONLY page)
+	if(NOT page MATCHES "\\.([1-9])$")
+		message(FATAL_ERROR "shmbus_add_man: ${source} is not named PAGE.SECTION.scd")
+	endif()
+	set(section ${CMAKE_MATCH_1})
+	if(NOT SHMBUS_SCDOC)
+		return()
+	endif()
+	get_property(known GLOBAL PROPERTY SHMBUS_MAN_PAGES)
+	if(source IN_LIST known)
+		return()
+	endif()
+	set_property(GLOBAL APPEND PROPERTY SHMBUS_MAN_PAGES ${source})
+
+	set(output ${PROJECT_BINARY_DIR}/man/man${section}/${page})
+	add_custom_command(OUTPUT ${output}
+		COMMAND ${CMAKE_COMMAND} -D SCDOC=${SHMBUS_SCDOC} -D INPUT=${source}
+			-D OUTPUT=${output} -P ${SHMBUS_SCDOC_SCRIPT}
+		DEPENDS ${source} ${SHMBUS_SCDOC_SCRIPT}
+		COMMENT "Making ${page}"
+		VERBATIM)
+	string(MAKE_C_IDENTIFIER "shmbus_man_${page}" target)
+	add_custom_target(${target} DEPENDS ${output})
+	add_dependencies(shmbus_man ${target})
+	if(SHMBUS_INSTALL)
+		install(FILES ${output} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+	endif()
+endfunction()
