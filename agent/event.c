@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,10 +13,20 @@ static int ops_gettime(const struct ck_ec_ops *ops, struct timespec *out)
 	return clock_gettime(CLOCK_MONOTONIC, out);
 }
 
+/* ck_ec waits in steps of its own and looks at the caller's deadline only between them. */
+static _Thread_local struct timespec caller_deadline;
+
+static bool earlier(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
 static void ops_wait32(const struct ck_ec_wait_state *state, const uint32_t *address,
 		       uint32_t expected, const struct timespec *deadline)
 {
 	(void)state;
+	if (deadline == NULL || earlier(&caller_deadline, deadline))
+		deadline = &caller_deadline;
 	/* The BITSET form takes an absolute time of CLOCK_MONOTONIC. */
 	syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline,
 		NULL, FUTEX_BITSET_MATCH_ANY);
@@ -60,5 +71,6 @@ void event_wait(struct event *event, uint32_t seen, uint64_t deadline_ns)
 		.tv_nsec = (long)(deadline_ns % 1000000000u),
 	};
 
+	caller_deadline = deadline;
 	ck_ec32_wait(&event->count, &mode, seen, &deadline);
 }

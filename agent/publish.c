@@ -93,6 +93,15 @@ static void sessions_list(struct publisher *publisher)
 
 /* ---- time windows ---- */
 
+/* Windows begin with the first second in which the publisher sees the metric. */
+static bool slices_advance_one(struct slices *slices, uint64_t second, const struct series *series,
+			       uint64_t peak)
+{
+	if (slices->began_s == 0)
+		slices_begin(slices, second > 0 ? second - 1 : 0, NULL, NULL);
+	return slices_advance(slices, second, &series->histogram, &series->lifetime, peak);
+}
+
 static void session_slices_advance(struct session *session, uint64_t second)
 {
 	if (session->published.final)
@@ -101,8 +110,8 @@ static void session_slices_advance(struct session *session, uint64_t second)
 		struct metric *metric = session->metrics[i];
 
 		if (metric->timer &&
-		    slices_advance(&metric->slices, second, &metric->committed.histogram,
-				   &metric->committed.lifetime, metric->committed.lifetime.peak))
+		    slices_advance_one(&metric->slices, second, &metric->committed,
+				       lifetime_peak_take(&metric->committed.lifetime)))
 			session->committed.dirty = true;
 	}
 }
@@ -117,9 +126,8 @@ static void slices_advance_all(struct publisher *publisher, uint64_t second)
 		struct total *total = totals->all[i];
 
 		if (total->entry.kind == SHMBUS_TIMER)
-			slices_advance(&total->slices, second, &total->series.histogram,
-				       &total->series.lifetime,
-				       lifetime_peak_take(&total->series.lifetime));
+			slices_advance_one(&total->slices, second, &total->series,
+					   lifetime_peak_take(&total->series.lifetime));
 	}
 }
 
