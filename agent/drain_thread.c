@@ -44,7 +44,7 @@ static void state_set(struct session *session, enum session_state state)
 }
 
 /* The reaper saw the producer's death before it set DYING, so what is published now is all. */
-static void finish(struct drain *drain, struct session *session)
+static void finish(struct agent *agent, struct drain *drain, struct session *session)
 {
 	if (!session->live.fault)
 		drain_session(drain, session, true);
@@ -55,6 +55,8 @@ static void finish(struct drain *drain, struct session *session)
 	session->live.dying = true;
 	/* release: nothing here touches the segment after this; pairs with the reaper's load. */
 	atomic_store_explicit(&session->stage, SESSION_DRAINED, memory_order_release);
+	atomic_store_explicit(&agent->finished, true, memory_order_release);
+	event_signal(&agent->reap_event);
 }
 
 static void pass_begin(struct drain *drain)
@@ -80,13 +82,13 @@ static void pass(struct agent *agent, struct drain *drain)
 			atomic_load_explicit(&session->stage, memory_order_acquire);
 
 		if (stage == SESSION_DYING)
-			finish(drain, session);
+			finish(agent, drain, session);
 		else if (stage == SESSION_LIVE && !session->live.fault)
 			drain_session(drain, session, false);
 		if (session->live.fault && stage == SESSION_LIVE) {
 			rejects_add(&agent->rejects, REJECT_FAULT, session->consumer->segment,
 				    session->live.reason);
-			finish(drain, session);
+			finish(agent, drain, session);
 		}
 	}
 	rcu_read_unlock();

@@ -144,7 +144,8 @@ void *reap_thread(void *data)
 
 		hints_follow(agent);
 		now_ns = clock_monotonic_ns();
-		if (now_ns >= next_sweep) {
+		if (atomic_exchange_explicit(&agent->finished, false, memory_order_acquire) ||
+		    now_ns >= next_sweep) {
 			sweep(agent);
 			next_sweep = now_ns + SWEEP_NS;
 		}

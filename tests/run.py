@@ -397,14 +397,18 @@ def exit_status(totals):
     return 0 if totals["passed"] and not totals["failed"] else 1
 
 
-def add_up(files):
-    """Prints the sum of several runs; a run whose file is missing counts as a failure."""
+def add_up(files, some_in_each):
+    """Prints the sum of several runs; a run whose file is missing counts as a failure, and
+    with `some_in_each` one that ran nothing."""
     sums = {"passed": 0, "failed": 0, "skipped": 0}
     for file in files:
         try:
             totals = json.loads(pathlib.Path(file).read_text())
         except (OSError, ValueError):
             totals = {"passed": 0, "failed": 1, "skipped": 0, "failures": [f"{file}: no results"]}
+        if some_in_each and not (totals["passed"] or totals["failed"]):
+            totals["failed"] = 1
+            totals["failures"] = [f"{file}: no test was run"]
         for key in sums:
             sums[key] += totals[key]
         for failure in totals["failures"]:
@@ -421,6 +425,7 @@ def parse(arguments):
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--list", action="store_true", help="print the tests' names only")
     parser.add_argument("--add", nargs="+", metavar="FILE", help="add up what --json wrote")
+    parser.add_argument("--some-in-each", action="store_true", help="with --add: none is empty")
     options = parser.parse_args(arguments)
     if not options.build and not options.add:
         parser.error("a build directory is needed")
@@ -430,7 +435,7 @@ def parse(arguments):
 def main(arguments):
     options = parse(arguments)
     if options.add:
-        return add_up(options.add)
+        return add_up(options.add, options.some_in_each)
     build = pathlib.Path(options.build).resolve()
     tests = tests_of(build, options.names)
     if options.list:

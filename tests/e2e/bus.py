@@ -71,7 +71,7 @@ class Bus(unittest.TestCase):
                 return session
         return None
 
-    def wait_for(self, condition, what, seconds=20):
+    def wait_for(self, condition, what, seconds=8):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             result = condition()

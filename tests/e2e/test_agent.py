@@ -79,7 +79,7 @@ class Accounts(Bus):
                 self.assertIn(attempts[i] - accounted, (0, 1))
                 self.assertEqual(writer["used"], 0)
             self.assertEqual(metric(session, "value")["count"], total(session, "aggregated"))
-            self.assertEqual(self.files("s."), [])
+            self.wait_for(lambda: not self.files("s."), "the segment's removal")
         snapshot = self.snapshot()
         self.assertEqual(snapshot["totals"]["sessions_lost"], 5)
         self.assertEqual(metric(snapshot["totals"], "value")["count"],
@@ -159,7 +159,7 @@ class Life(Bus):
         self.stop(producer, signal.SIGKILL)
         self.wait_for(lambda: (s := self.snapshot()) and s["totals"]["sessions_lost"] == 1000,
                       "1000 lost sessions", 60)
-        self.assertEqual(self.files("s."), [])
+        self.wait_for(lambda: not self.files("s."), "the segments' removal")
 
     def test_session_limit(self):
         self.agent("--max-sessions", "3")

@@ -36,8 +36,8 @@ __attribute__((format(printf, 1, 2), unused)) static void tap_diag(const char *f
 }
 
 /* One result. Returns the condition. */
-__attribute__((format(printf, 2, 3), unused)) static bool tap_ok(bool condition,
-								 const char *format, ...)
+__attribute__((format(printf, 2, 3), unused)) static bool tap_ok(bool condition, const char *format,
+								 ...)
 {
 	va_list arguments;
 
@@ -55,8 +55,7 @@ __attribute__((format(printf, 2, 3), unused)) static bool tap_ok(bool condition,
 
 /* One result named by its condition; says where it stands when it fails. */
 #define tap_check(condition)                                                                       \
-	(tap_ok((condition), "%s", #condition) ||                                                  \
-	 (tap_diag("at %s:%d", __FILE__, __LINE__), false))
+	(tap_ok((condition), "%s", #condition) || (tap_diag("at %s:%d", __FILE__, __LINE__), false))
 
 /* One result that cannot be had here. */
 __attribute__((unused)) static void tap_skip(const char *name, const char *reason)
