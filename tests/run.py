@@ -401,18 +401,19 @@ def add_up(files, some_in_each):
     """Prints the sum of several runs; a run whose file is missing counts as a failure, and
     with `some_in_each` one that ran nothing."""
     sums = {"passed": 0, "failed": 0, "skipped": 0}
-    for file in files:
+    for file in map(pathlib.Path, files):
+        name = file.name.split(".")[0]
         try:
-            totals = json.loads(pathlib.Path(file).read_text())
+            totals = json.loads(file.read_text())
         except (OSError, ValueError):
-            totals = {"passed": 0, "failed": 1, "skipped": 0, "failures": [f"{file}: no results"]}
+            totals = {"passed": 0, "failed": 1, "skipped": 0, "failures": ["no results"]}
         if some_in_each and not (totals["passed"] or totals["failed"]):
             totals["failed"] = 1
-            totals["failures"] = [f"{file}: no test was run"]
+            totals["failures"] = ["no test was run"]
         for key in sums:
             sums[key] += totals[key]
         for failure in totals["failures"]:
-            print(f"failed: {failure}")
+            print(f"failed in {name}: {failure}")
     print(line_of(sums))
     return exit_status(sums)
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <shmbus/producer.h>
+
+#include "options.h"
+
+#define OPTIONS_MAX 16
+
+static const struct option common[] = {
+	{"bus", required_argument, NULL, 'B'},
+	{"help", no_argument, NULL, 'h'},
+};
+
+int options_parse(const struct command *command, int argc, char **argv, const char *short_own,
+		  const struct option *own, option_take take, void *data, const char **bus)
+{
+	struct option table[OPTIONS_MAX + 3] = {{0}};
+	char letters[64];
+	int count = 0, option;
+
+	memcpy(table, common, sizeof common);
+	count = (int)(sizeof common / sizeof common[0]);
+	for (; own != NULL && own->name != NULL && count < OPTIONS_MAX; own++)
+		table[count++] = *own;
+	snprintf(letters, sizeof letters, "h%s", short_own);
+	*bus = NULL;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, letters, table, NULL)) != -1) {
+		switch (option) {
+		case 'B':
+			*bus = optarg;
+			break;
+		case 'h':
+			fputs(command->help, stdout);
+			return 0;
+		case '?':
+			fprintf(stderr, "Try 'shmbus %s --help'.\n", command->name);
+			return EXIT_USAGE;
+		default:
+			if (!take(option, optarg, data))
+				return EXIT_USAGE;
+		}
+	}
+	return -1;
+}
+
+int reader_open(const char *bus, struct shmbus_snapshot_reader **out)
+{
+	int error = shmbus_snapshot_open(bus, out);
+
+	if (error == 0)
+		return 0;
+	fprintf(stderr, "shmbus: %s\n", shmbus_strerror(error));
+	return error == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+void read_failed(int error, const char *bus)
+{
+	if (bus == NULL)
+		bus = getenv("SHMBUS_BUS");
+	if (bus == NULL || bus[0] == '\0')
+		bus = "default";
+	if (error == -ENOENT)
+		fprintf(stderr,
+			"shmbus: no agent has published on bus \"%s\": start one with "
+			"'shmbus-agent --bus %s'\n",
+			bus, bus);
+	else if (error == -EBADMSG)
+		fprintf(stderr, "shmbus: the snapshot is damaged: start the agent again\n");
+	else
+		fprintf(stderr, "shmbus: %s\n", shmbus_strerror(error));
+}
+
+bool not_allowed(const char *option, const char *value, const char *allowed)
+{
+	fprintf(stderr, "shmbus: %s %s is not allowed: %s\n", option, value, allowed);
+	return false;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* options.h - what the sub-commands share: options, the reader, exit statuses. */
+#ifndef SHMBUS_READERS_OPTIONS_H
+#define SHMBUS_READERS_OPTIONS_H
+
+#include <getopt.h>
+
+#include "document.h"
+
+#define EXIT_USAGE 2
+
+/* Called for each option but --bus and --help; false: not allowed, and said so. */
+typedef bool (*option_take)(int option, const char *value, void *data);
+
+struct command {
+	const char *name;
+	const char *summary;
+	const char *help;
+	int (*run)(const struct command *command, int argc, char **argv);
+};
+
+/* Parses a sub-command's options: `own` beside the common ones. Returns -1 to go on, else the
+ * exit status. *bus is NULL where none was given. */
+int options_parse(const struct command *command, int argc, char **argv, const char *short_own,
+		  const struct option *own, option_take take, void *data, const char **bus);
+
+/* Opens a reader; prints why not. Returns 0 or an exit status. */
+int reader_open(const char *bus, struct shmbus_snapshot_reader **out);
+
+/* Prints why there is no snapshot, and what to do. */
+void read_failed(int error, const char *bus);
+
+/* "shmbus NAME: ..." on stderr; returns false, for option_take. */
+bool not_allowed(const char *option, const char *value, const char *allowed);
+
+extern const struct command command_ls, command_show, command_snapshot, command_top,
+	command_doctor;
+
+#endif /* SHMBUS_READERS_OPTIONS_H */

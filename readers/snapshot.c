@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* snapshot.c - shmbus snapshot: the whole document, as JSON or as it is. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "json.h"
+#include "options.h"
+
+struct wanted {
+	bool msgpack;
+	bool compact;
+	double wait_s;
+};
+
+static const char help[] =
+	"Usage: shmbus snapshot [--json|--msgpack] [--compact] [--wait SECONDS] [--bus NAME]\n\n"
+	"Prints the newest snapshot. The keys are described in shmbus-snapshot(5).\n\n"
+	"  --json           as JSON (the default)\n"
+	"  --msgpack        the document's bytes as they are\n"
+	"  --compact        JSON without spaces, in one line\n"
+	"  --wait SECONDS   wait so long for a first snapshot (0 to 3600)\n\n"
+	"Example:\n"
+	"  shmbus snapshot | jq '.sessions[] | {id, state, dropped_total}'\n";
+
+static const struct option table[] = {{"json", no_argument, NULL, 'j'},
+				      {"msgpack", no_argument, NULL, 'm'},
+				      {"compact", no_argument, NULL, 'c'},
+				      {"wait", required_argument, NULL, 'w'},
+				      {NULL, 0, NULL, 0}};
+
+static bool take(int option, const char *value, void *data)
+{
+	struct wanted *wanted = data;
+	char *end;
+
+	switch (option) {
+	case 'j':
+		wanted->msgpack = false;
+		return true;
+	case 'm':
+		wanted->msgpack = true;
+		return true;
+	case 'c':
+		wanted->compact = true;
+		return true;
+	default:
+		wanted->wait_s = strtod(value, &end);
+		if (*end == '\0' && end != value && wanted->wait_s >= 0 && wanted->wait_s <= 3600)
+			return true;
+		return not_allowed("--wait", value, "0 to 3600 seconds");
+	}
+}
+
+static int read_waiting(struct document *document, struct shmbus_snapshot_reader *reader,
+			double wait_s)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	int error;
+
+	while ((error = document_read(document, reader)) == -ENOENT && wait_s > 0) {
+		nanosleep(&pause, NULL);
+		wait_s -= 0.02;
+	}
+	return error;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	struct wanted wanted = {0};
+	struct shmbus_snapshot_reader *reader;
+	struct document document;
+	const char *bus;
+	int error, status = options_parse(command, argc, argv, "", table, take, &wanted, &bus);
+
+	if (status >= 0)
+		return status;
+	status = reader_open(bus, &reader);
+	if (status != 0)
+		return status;
+	error = read_waiting(&document, reader, wanted.wait_s);
+	if (error != 0) {
+		read_failed(error, bus);
+		shmbus_snapshot_close(reader);
+		return EXIT_FAILURE;
+	}
+	if (wanted.msgpack) {
+		fwrite(document.snapshot.data, 1, document.snapshot.size, stdout);
+	} else {
+		json_print(stdout, &document.root, wanted.compact ? 0 : 2);
+		putchar('\n');
+	}
+	document_free(&document);
+	shmbus_snapshot_close(reader);
+	return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+}
+
+const struct command command_snapshot = {
+	"snapshot", "print the newest snapshot as JSON or msgpack", help, run};
