@@ -34,7 +34,7 @@ struct agent {
 	struct event drain_event;
 	struct event publish_event;
 	struct event reap_event;
-	int stop_fd; /* readable when discovery shall end */
+	int stop_fd;           /* readable when discovery shall end */
 	_Atomic bool finished; /* a session was drained to its end: the reaper's turn */
 	_Atomic bool stop;
 	_Atomic bool failed;

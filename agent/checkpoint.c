@@ -10,8 +10,7 @@ bool checkpoint_possible(const struct checkpoint *checkpoint)
 	       atomic_load_explicit(&checkpoint->taken, memory_order_relaxed);
 }
 
-void checkpoint_hand_over(struct checkpoint *checkpoint,
-			  const struct checkpoint_numbers *numbers)
+void checkpoint_hand_over(struct checkpoint *checkpoint, const struct checkpoint_numbers *numbers)
 {
 	uint64_t taken = atomic_load_explicit(&checkpoint->taken, memory_order_relaxed);
 

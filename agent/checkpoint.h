@@ -46,7 +46,6 @@ void checkpoint_session(struct session *session, struct totals *totals,
 			struct checkpoint_numbers *numbers);
 
 /* Hands the committed state to the publisher. The drain thread. */
-void checkpoint_hand_over(struct checkpoint *checkpoint,
-			  const struct checkpoint_numbers *numbers);
+void checkpoint_hand_over(struct checkpoint *checkpoint, const struct checkpoint_numbers *numbers);
 
 #endif /* SHMBUS_AGENT_CHECKPOINT_H */

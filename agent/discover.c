@@ -23,7 +23,7 @@
 
 #define SHM_DIR "/dev/shm"
 #define SCAN_MS 5000
-#define RETRY_MS 100	   /* while a segment is being made */
+#define RETRY_MS 100                /* while a segment is being made */
 #define HALF_MADE_NS 10000000000ull /* after that, without a producer, it is rubbish */
 #define REFUSED_KEPT 1024
 
@@ -31,7 +31,7 @@ struct discover {
 	struct agent *agent;
 	char prefix[64]; /* "shmbus.<bus>.s." */
 	size_t prefix_length;
-	int inotify_fd;	 /* -1: scans alone */
+	int inotify_fd;  /* -1: scans alone */
 	bool unfinished; /* a segment was seen that is not whole yet */
 	/* Refused ones, so that scans do not refuse them again and again. */
 	uint64_t refused[REFUSED_KEPT];
@@ -43,8 +43,8 @@ static bool key_parse(const struct discover *discover, const char *name, uint64_
 {
 	const char *digits = name + discover->prefix_length;
 
-	if (strncmp(name, discover->prefix, discover->prefix_length) != 0 ||
-	    strlen(digits) != 16 || strspn(digits, "0123456789abcdef") != 16)
+	if (strncmp(name, discover->prefix, discover->prefix_length) != 0 || strlen(digits) != 16 ||
+	    strspn(digits, "0123456789abcdef") != 16)
 		return false;
 	*key = strtoull(digits, NULL, 16);
 	return true;
@@ -52,8 +52,8 @@ static bool key_parse(const struct discover *discover, const char *name, uint64_
 
 static bool refused_before(const struct discover *discover, uint64_t key)
 {
-	uint32_t kept = discover->refused_count < REFUSED_KEPT ? discover->refused_count
-							       : REFUSED_KEPT;
+	uint32_t kept =
+		discover->refused_count < REFUSED_KEPT ? discover->refused_count : REFUSED_KEPT;
 
 	for (uint32_t i = 0; i < kept; i++)
 		if (discover->refused[i] == key)
@@ -256,8 +256,8 @@ void *discover_thread(void *data)
 	uint64_t next_scan = 0;
 
 	rcu_register_thread();
-	snprintf(discover.prefix, sizeof discover.prefix,
-		 SHMBUS_PREFIX "%s." SHMBUS_SEGMENT_INFIX, agent->options.bus);
+	snprintf(discover.prefix, sizeof discover.prefix, SHMBUS_PREFIX "%s." SHMBUS_SEGMENT_INFIX,
+		 agent->options.bus);
 	discover.prefix_length = strlen(discover.prefix);
 	watch(&discover);
 	while (!agent_stopping(agent)) {

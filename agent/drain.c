@@ -35,8 +35,7 @@ static uint64_t sample_time_unix_ns(const struct batch *batch, uint64_t tag)
 	return drain->now_unix_ns > age_ns ? drain->now_unix_ns - age_ns : 0;
 }
 
-static void worst_note(const struct batch *batch, struct worst *worst, uint64_t value,
-		       uint64_t tag)
+static void worst_note(const struct batch *batch, struct worst *worst, uint64_t value, uint64_t tag)
 {
 	if (value <= worst->value)
 		return;
@@ -312,8 +311,8 @@ static void slot_sample(struct session *session, uint32_t number)
 	uint32_t writers = 0;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		uint64_t bits = atomic_load_explicit(
-			&session->consumer->writers[i].slots[number], memory_order_relaxed);
+		uint64_t bits = atomic_load_explicit(&session->consumer->writers[i].slots[number],
+						     memory_order_relaxed);
 
 		if (slot_absent(metric, bits))
 			continue;
@@ -356,8 +355,7 @@ static void account_sample(struct session *session, uint32_t number)
 	uint64_t head = atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
 	uint64_t used = pending(writer);
 
-	if (full != account->dropped_full || head != account->dropped_head ||
-	    used != account->used)
+	if (full != account->dropped_full || head != account->dropped_head || used != account->used)
 		session->live.dirty = true;
 	account->dropped_full = full;
 	account->dropped_head = head;

@@ -8,7 +8,7 @@
 /* What one pass over the sessions is made with. */
 struct drain {
 	struct tick_scale counter_scale; /* of the processor's counter */
-	uint64_t now_ticks;		 /* all four at the start of the pass */
+	uint64_t now_ticks;              /* all four at the start of the pass */
 	uint64_t now_ns;
 	uint64_t now_unix_ns;
 	uint32_t window_default;

@@ -3,9 +3,9 @@
 #include "agent.h"
 #include "drain.h"
 
-#define IDLE_PASSES 16	 /* without a sample, before the period grows */
+#define IDLE_PASSES 16    /* without a sample, before the period grows */
 #define IDLE_FACTOR_MAX 8 /* times the configured period */
-#define BUSY_PERCENT 25	  /* a ring this full in one pass halves the period */
+#define BUSY_PERCENT 25   /* a ring this full in one pass halves the period */
 #define PERIOD_MIN_NS 1000000u
 
 struct pace {
@@ -29,8 +29,8 @@ static void pace_adapt(struct pace *pace, const struct drain *drain, uint64_t co
 	if (pace->period_ns > configured_ns)
 		pace->period_ns = configured_ns;
 	if (drain->fullest > BUSY_PERCENT && pace->period_ns > PERIOD_MIN_NS)
-		pace->period_ns = pace->period_ns / 2 > PERIOD_MIN_NS ? pace->period_ns / 2
-								      : PERIOD_MIN_NS;
+		pace->period_ns =
+			pace->period_ns / 2 > PERIOD_MIN_NS ? pace->period_ns / 2 : PERIOD_MIN_NS;
 	else if (drain->fullest < BUSY_PERCENT / 4 && pace->period_ns < configured_ns)
 		pace->period_ns *= 2;
 }

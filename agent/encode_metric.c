@@ -265,8 +265,8 @@ void encode_metric(msgpack_packer *packer, const struct metric_view *view,
 {
 	const struct shmbus_metric_entry *entry = view->entry;
 	bool timer = entry->kind == SHMBUS_TIMER;
-	uint32_t keys = 3 + (entry->stage[0] != '\0') + (entry->help[0] != '\0') +
-			(view->sessions != 0);
+	uint32_t keys =
+		3 + (entry->stage[0] != '\0') + (entry->help[0] != '\0') + (view->sessions != 0);
 
 	msgpack_pack_map(packer, keys + (timer ? timer_keys(view) : value_keys(view)));
 	pack_string(packer, "name", entry->name);

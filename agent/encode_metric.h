@@ -46,17 +46,17 @@ struct metric_view {
 	const struct shmbus_metric_entry *entry;
 	const struct series *series; /* timers */
 	const struct slices *slices; /* timers; NULL: no time windows */
-	uint64_t period_ns;	     /* 0: none */
-	uint32_t quantum;	     /* 0: no cycle */
+	uint64_t period_ns;          /* 0: none */
+	uint32_t quantum;            /* 0: no cycle */
 	const struct series *wait;   /* the cycle's WAIT; NULL: unknown */
 	bool has_xruns;
 	uint64_t xruns;
-	bool present;	/* it has a value */
-	bool real;	/* the value is `number`, else `integer` */
+	bool present; /* it has a value */
+	bool real;    /* the value is `number`, else `integer` */
 	double number;
 	int64_t integer;
 	const uint64_t *states; /* the bus totals: sessions in each state */
-	uint64_t sessions;	/* the bus totals: how many ever had it; 0: a session's */
+	uint64_t sessions;      /* the bus totals: how many ever had it; 0: a session's */
 };
 
 void encode_metric(msgpack_packer *packer, const struct metric_view *view,

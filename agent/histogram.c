@@ -240,9 +240,9 @@ bool histogram_downscale(struct histogram *into, const struct histogram *from, i
 	into->zero_count = from->zero_count;
 	if (!histogram_trim_range(from, &first, &length))
 		return true;
-	covered =
-		histogram_cover(into, (first + last) >> shift,
-			    ((first + length - 1 + last) >> shift) - ((first + last) >> shift) + 1);
+	covered = histogram_cover(into, (first + last) >> shift,
+				  ((first + length - 1 + last) >> shift) -
+					  ((first + last) >> shift) + 1);
 	for (i = first; i < first + length; i++)
 		*nearest_counter(into, (i + last) >> shift) += bucket_get(from, i);
 	return covered;

@@ -101,7 +101,7 @@ static bool time_parse(const char *option, const char *text, uint64_t min_ns, ui
 	static const struct {
 		const char *name;
 		uint64_t ns;
-	} units[] = {{"us", 1000}, {"ms", MS},	    {"s", S},
+	} units[] = {{"us", 1000},  {"ms", MS},      {"s", S},
 		     {"m", 60 * S}, {"h", 3600 * S}, {"d", 86400 * S}};
 	const char *unit;
 	uint64_t number;

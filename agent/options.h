@@ -13,16 +13,16 @@
 
 struct options {
 	char bus[SHMBUS_BUS_SIZE];
-	uint64_t interval_ns;	    /* between snapshots */
-	uint64_t drain_ns;	    /* between drains while there is work */
-	uint64_t stale_after_ns;    /* without a sign of life a session becomes stale */
-	uint64_t ttl_ns;	    /* ended and lost sessions stay this long */
-	uint32_t sessions_max;	    /* shown at once, ended ones included */
-	uint32_t metrics_max;	    /* names in the bus totals */
-	uint32_t window;	    /* samples in an exact window, unless the metric says */
-	mode_t snapshot_mode;	    /* who may read snapshots */
-	bool allow_all;		    /* producers of any user */
-	uint32_t uid_count;	    /* else the agent's own and these */
+	uint64_t interval_ns;    /* between snapshots */
+	uint64_t drain_ns;       /* between drains while there is work */
+	uint64_t stale_after_ns; /* without a sign of life a session becomes stale */
+	uint64_t ttl_ns;         /* ended and lost sessions stay this long */
+	uint32_t sessions_max;   /* shown at once, ended ones included */
+	uint32_t metrics_max;    /* names in the bus totals */
+	uint32_t window;         /* samples in an exact window, unless the metric says */
+	mode_t snapshot_mode;    /* who may read snapshots */
+	bool allow_all;          /* producers of any user */
+	uint32_t uid_count;      /* else the agent's own and these */
 	uid_t uids[OPTIONS_UIDS_MAX];
 	bool verbose;
 };

@@ -27,7 +27,7 @@ struct publisher {
 	struct shmbus_snapshot_extent *extents; /* 1 + 2 for each session */
 	uint8_t *ages;
 	uint64_t next_ns;
-	uint64_t cpu_ns;    /* of the agent, at the last snapshot */
+	uint64_t cpu_ns; /* of the agent, at the last snapshot */
 	uint64_t cpu_at_ns;
 	uint32_t failures; /* snapshots in a row that could not be published */
 	struct encode_agent numbers;
@@ -257,7 +257,8 @@ static void extents_list(struct publisher *publisher, uint64_t now_ns)
 		uint64_t sign_ns = session->committed.sign_ns;
 
 		encode_session_age(publisher->ages + i * (size_t)ENCODE_AGE_SIZE,
-				   session->published.keys, now_ns > sign_ns ? now_ns - sign_ns : 0);
+				   session->published.keys,
+				   now_ns > sign_ns ? now_ns - sign_ns : 0);
 	}
 	ages_at = snapshot_log_append(&publisher->log, publisher->ages,
 				      publisher->count * (uint64_t)ENCODE_AGE_SIZE);
@@ -338,8 +339,9 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 	publisher->extents[0].position = snapshot_log_append(
 		&publisher->log, publisher->prefix.data, publisher->prefix.size);
 	extents_list(publisher, now_ns);
-	snapshot_log_publish(&publisher->log, publisher->extents, 1 + 2 * (uint64_t)publisher->count,
-			     numbers->time_unix_ns, now_ns, numbers->interval_ns);
+	snapshot_log_publish(&publisher->log, publisher->extents,
+			     1 + 2 * (uint64_t)publisher->count, numbers->time_unix_ns, now_ns,
+			     numbers->interval_ns);
 	numbers->publish_bytes = publisher->log.position - written;
 	numbers->publish_ns = clock_monotonic_ns() - now_ns;
 }
@@ -406,8 +408,7 @@ void *publish_thread(void *data)
 		uint64_t taken = atomic_load_explicit(&checkpoint->taken, memory_order_acquire);
 
 		if (taken == done) {
-			event_wait(&agent->publish_event, seen,
-				   clock_monotonic_ns() + 1000000000u);
+			event_wait(&agent->publish_event, seen, clock_monotonic_ns() + 1000000000u);
 			continue;
 		}
 		tick(&publisher);

@@ -125,8 +125,8 @@ static void hints_follow(struct agent *agent)
 
 		rcu_read_lock();
 		session = registry_find(&agent->registry, key);
-		if (session != NULL && atomic_load_explicit(&session->stage,
-							    memory_order_acquire) == SESSION_LIVE)
+		if (session != NULL &&
+		    atomic_load_explicit(&session->stage, memory_order_acquire) == SESSION_LIVE)
 			death_look(agent, session);
 		rcu_read_unlock();
 	}

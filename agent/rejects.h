@@ -13,12 +13,12 @@
 #include <ck_sequence.h>
 
 enum reject_cause {
-	REJECT_LAYOUT,	 /* another layout version */
-	REJECT_INVALID,	 /* not a segment, or one that lies */
-	REJECT_OWNER,	 /* of a user who is not allowed */
-	REJECT_LIMIT,	 /* one session too many */
+	REJECT_LAYOUT,   /* another layout version */
+	REJECT_INVALID,  /* not a segment, or one that lies */
+	REJECT_OWNER,    /* of a user who is not allowed */
+	REJECT_LIMIT,    /* one session too many */
 	REJECT_RESOURCE, /* no memory, descriptors or mappings left */
-	REJECT_FAULT,	 /* accepted, and later found broken */
+	REJECT_FAULT,    /* accepted, and later found broken */
 	REJECT_CAUSES,
 };
 

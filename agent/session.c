@@ -134,8 +134,8 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 		}
 		session->metrics[live->metric_count++] = metric;
 		wait_link(session, metric);
-		bytes_add(session, sizeof *metric +
-					   (metric->timer ? 2 * (sizeof(struct window) +
+		bytes_add(session,
+			  sizeof *metric + (metric->timer ? 2 * (sizeof(struct window) +
 								 8u * metric->live.window->size)
 							  : 0));
 	}

@@ -52,7 +52,7 @@ struct metric {
 	/* Constant. */
 	struct shmbus_metric_entry entry;
 	bool timer;
-	bool judged;	  /* has a target or a deadline: a look at every sample */
+	bool judged;        /* has a target or a deadline: a look at every sample */
 	bool wait_of_cycle; /* its samples are the WAIT of the sample that follows */
 
 	/* Live. */
@@ -60,7 +60,7 @@ struct metric {
 	struct series live;
 	uint64_t period_ns; /* as of the last quantum heard of */
 	uint32_t quantum;
-	bool live_present; /* a slot was set */
+	bool live_present;  /* a slot was set */
 	uint64_t live_bits; /* slots merged: an int64_t, a double for a real gauge */
 
 	/* Committed. */
@@ -81,7 +81,7 @@ struct writer_account {
 	uint64_t before;     /* taken by an earlier agent */
 	uint64_t aggregated; /* samples folded by this one */
 	uint64_t controls;   /* records read that are no samples */
-	uint64_t used;	     /* samples published and not yet read */
+	uint64_t used;       /* samples published and not yet read */
 	uint64_t high_water; /* most of them at one look */
 	uint64_t dropped_full;
 	uint64_t dropped_head;
@@ -100,7 +100,7 @@ struct writer_live {
 
 struct session_live {
 	uint32_t changes; /* of the segment's counter, as last acted on */
-	bool seen;	  /* the tables were read at least once */
+	bool seen;        /* the tables were read at least once */
 	bool dirty;
 	bool dying; /* the last drain is done */
 	bool fault; /* the segment was cut short, or lied; it is not touched again */
@@ -142,7 +142,7 @@ struct session_published {
 	uint32_t keys; /* in its map */
 	bool pending;  /* encoded for this snapshot, and not in the log yet */
 	uint64_t pending_offset;
-	bool final;    /* ended or lost, and encoded for the last time */
+	bool final; /* ended or lost, and encoded for the last time */
 	uint64_t process_version;
 };
 
@@ -162,17 +162,17 @@ struct session {
 	struct rcu_head rcu;
 
 	/* Constant. */
-	uint64_t key; /* the 16 hex digits of the segment's name */
+	uint64_t key;                     /* the 16 hex digits of the segment's name */
 	struct shmbus_consumer *consumer; /* the segment; closed at stage GONE */
-	struct tick_scale scale;	  /* of clocks that are not the processor's counter */
-	struct metric **metrics;	  /* metrics_capacity of them; filled in order */
+	struct tick_scale scale;          /* of clocks that are not the processor's counter */
+	struct metric **metrics;          /* metrics_capacity of them; filled in order */
 	struct writer_name *writer_names; /* writers_capacity of them; filled in order */
 	struct shmbus_derived_entry *derived;
 
 	_Atomic enum session_stage stage;
-	_Atomic uint64_t gone_ns;     /* when it became GONE, CLOCK_MONOTONIC */
-	_Atomic bool forgotten;	      /* the final document was published; memory may go */
-	_Atomic bool closed;	      /* the producer said goodbye before it went */
+	_Atomic uint64_t gone_ns; /* when it became GONE, CLOCK_MONOTONIC */
+	_Atomic bool forgotten;   /* the final document was published; memory may go */
+	_Atomic bool closed;      /* the producer said goodbye before it went */
 
 	struct session_live live;
 	struct session_committed committed;

@@ -85,10 +85,9 @@ static uint64_t seq_found(const struct snapshot_log *log)
 	    header.magic == SHMBUS_SNAPSHOT_MAGIC &&
 	    header.version >> 16 == SHMBUS_SNAPSHOT_MAJOR && header.log_size != 0) {
 		index = atomic_load_explicit(&header.index, memory_order_relaxed);
-		if (index == 0 ||
-		    pread(fd, &seq, sizeof seq,
-			  (off_t)(header.log_offset + index % header.log_size)) !=
-			    (ssize_t)sizeof seq)
+		if (index == 0 || pread(fd, &seq, sizeof seq,
+					(off_t)(header.log_offset + index % header.log_size)) !=
+					  (ssize_t)sizeof seq)
 			seq = 0;
 	}
 	close(fd);

@@ -23,9 +23,9 @@ struct snapshot_log {
 	mode_t mode;
 	struct shmbus_snapshot_header *header;
 	uint8_t *bytes;
-	uint64_t size;	   /* of the log: a power of two */
+	uint64_t size;     /* of the log: a power of two */
 	uint64_t position; /* bytes ever written */
-	uint64_t seq;	   /* of the newest document; goes on from the last agent's */
+	uint64_t seq;      /* of the newest document; goes on from the last agent's */
 	/* While the log moves to a larger file: the one before. */
 	struct shmbus_snapshot_header *old_header;
 	uint64_t old_size;

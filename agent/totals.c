@@ -37,8 +37,7 @@ static bool entry_same(const void *left, const void *right)
 {
 	const struct shmbus_metric_entry *a = left, *b = right;
 
-	return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
-	       strcmp(a->unit, b->unit) == 0;
+	return a->kind == b->kind && strcmp(a->name, b->name) == 0 && strcmp(a->unit, b->unit) == 0;
 }
 
 int totals_init(struct totals *totals, uint32_t capacity, uint32_t window)
@@ -48,8 +47,8 @@ int totals_init(struct totals *totals, uint32_t capacity, uint32_t window)
 	totals->window = window;
 	totals->all = calloc(capacity, sizeof *totals->all);
 	if (totals->all == NULL ||
-	    !ck_hs_init(&totals->index, CK_HS_MODE_SPMC | CK_HS_MODE_OBJECT, entry_hash,
-			entry_same, &hs_allocator, 64, 0xcbf29ce484222325ul)) {
+	    !ck_hs_init(&totals->index, CK_HS_MODE_SPMC | CK_HS_MODE_OBJECT, entry_hash, entry_same,
+			&hs_allocator, 64, 0xcbf29ce484222325ul)) {
 		free(totals->all);
 		return -ENOMEM;
 	}
@@ -71,8 +70,7 @@ void totals_free(struct totals *totals)
 	ck_hs_destroy(&totals->index);
 }
 
-static struct total *total_new(const struct totals *totals,
-			       const struct shmbus_metric_entry *entry)
+static struct total *total_new(const struct totals *totals, const struct shmbus_metric_entry *entry)
 {
 	struct total *total = calloc(1, sizeof *total);
 

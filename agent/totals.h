@@ -20,7 +20,7 @@
 
 struct total {
 	struct shmbus_metric_entry entry; /* of the first session that had it */
-	uint64_t sessions;		  /* that ever had it */
+	uint64_t sessions;                /* that ever had it */
 	bool dirty;
 	struct series series; /* timers */
 	struct slices slices; /* timers; the publisher's */

@@ -64,8 +64,8 @@ static bool is_agents(const char *part)
 		(part[length] == '\0' || part[length] == '.'));
 }
 
-static void files_each(const char *bus, void (*each)(const char *path, const char *part, void *data),
-		       void *data)
+static void files_each(const char *bus,
+		       void (*each)(const char *path, const char *part, void *data), void *data)
 {
 	DIR *directory = opendir(SHM_DIR);
 	const struct dirent *entry;

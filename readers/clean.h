@@ -8,9 +8,9 @@
 
 struct bus_files {
 	uint32_t alive; /* segments whose producer lives */
-	uint32_t dead;	/* segments whose producer is gone */
+	uint32_t dead;  /* segments whose producer is gone */
 	uint64_t bytes; /* of all the bus' files */
-	bool agent;	/* an agent holds the bus */
+	bool agent;     /* an agent holds the bus */
 };
 
 /* Looks at the files of a bus, by name exactly; foreign names are not touched. */

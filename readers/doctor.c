@@ -19,7 +19,8 @@
 static const char help[] =
 	"Usage: shmbus doctor [--clean] [--bus NAME]\n\n"
 	"Checks what a bus needs, one line a check: ok, warn or FAIL, and what to do.\n\n"
-	"  --clean   remove the files of this bus whose owners are gone; needs that no agent runs\n\n"
+	"  --clean   remove the files of this bus whose owners are gone; needs that no agent "
+	"runs\n\n"
 	"Exit status: 0 all is well, 1 warnings, 2 failures.\n";
 
 static const struct option table[] = {{"clean", no_argument, NULL, 'c'}, {NULL, 0, NULL, 0}};

@@ -33,7 +33,6 @@ void read_failed(int error, const char *bus);
 /* "shmbus NAME: ..." on stderr; returns false, for option_take. */
 bool not_allowed(const char *option, const char *value, const char *allowed);
 
-extern const struct command command_ls, command_show, command_snapshot, command_top,
-	command_doctor;
+extern const struct command command_ls, command_show, command_snapshot, command_top, command_doctor;
 
 #endif /* SHMBUS_READERS_OPTIONS_H */

@@ -66,8 +66,8 @@ static void print_head(const msgpack_object *session)
 	       format_bytes(key, member_real(memory, "shm_bytes", NAN)),
 	       format_bytes(b, member_real(memory, "agent_bytes", NAN)),
 	       format_bytes(c, member_real(memory, "process_rss_bytes", NAN)));
-	for (uint32_t i = 0; labels != NULL && labels->type == MSGPACK_OBJECT_MAP &&
-			     i < labels->via.map.size;
+	for (uint32_t i = 0;
+	     labels != NULL && labels->type == MSGPACK_OBJECT_MAP && i < labels->via.map.size;
 	     i++) {
 		const msgpack_object *name = &labels->via.map.ptr[i].key;
 
@@ -122,7 +122,9 @@ static void print_timer(const msgpack_object *metric, const char *name, const ch
 		printf("    target p%g <= %s: %s, %.0f violations (%s)\n",
 		       member_real(target, "quantile", NAN) * 100,
 		       format_value(f[0], member_real(target, "value", NAN), unit),
-		       met == NULL ? "no samples" : met->via.boolean ? "met" : "MISSED",
+		       met == NULL        ? "no samples"
+		       : met->via.boolean ? "met"
+					  : "MISSED",
 		       member_real(target, "violations", 0),
 		       format_percent(f[1], member_real(target, "violation_ratio", NAN)));
 	}

@@ -96,5 +96,5 @@ static int run(const struct command *command, int argc, char **argv)
 	return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
 }
 
-const struct command command_snapshot = {
-	"snapshot", "print the newest snapshot as JSON or msgpack", help, run};
+const struct command command_snapshot = {"snapshot", "print the newest snapshot as JSON or msgpack",
+					 help, run};

@@ -26,8 +26,10 @@ static const char help[] =
 	"  -d, --delay SEC    between tables: 0.1 to 3600 (default 1)\n"
 	"      --once         one table: -b -n 1\n\n"
 	"Cycles: QUANT frames a cycle, RATE frames a second, WAIT awake - signal and BUSY\n"
-	"finish - awake (means of the last samples), W/Q and B/Q as parts of the quantum, ERR xruns\n"
-	"and missed deadlines. Timers: COUNT samples, RATE a second over 10 s, MEAN, P50, P99, MAX,\n"
+	"finish - awake (means of the last samples), W/Q and B/Q as parts of the quantum, ERR "
+	"xruns\n"
+	"and missed deadlines. Timers: COUNT samples, RATE a second over 10 s, MEAN, P50, P99, "
+	"MAX,\n"
 	"TARGET met or MISSED. A dash: no value.\n";
 
 struct wanted {
@@ -312,8 +314,7 @@ static bool leave_after(double delay_s, bool keys)
 	return key == 'q' || stopped;
 }
 
-static int loop(struct shmbus_snapshot_reader *reader, const struct wanted *wanted,
-		const char *bus)
+static int loop(struct shmbus_snapshot_reader *reader, const struct wanted *wanted, const char *bus)
 {
 	bool live = !wanted->batch && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
 	struct sigaction action = {.sa_handler = on_signal};

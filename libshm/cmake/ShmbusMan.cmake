@@ -3,7 +3,6 @@
 # as shmbus-agent.1.scd. Without scdoc there are no pages. Naming a page twice does no harm.
 find_program(SHMBUS_SCDOC scdoc DOC "Makes the manual pages")
 mark_as_advanced(SHMBUS_SCDOC)
-set(SHMBUS_SCDOC_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/scdoc.cmake)
 
 if(SHMBUS_SCDOC AND NOT TARGET shmbus_man)
 	add_custom_target(shmbus_man ALL)
@@ -25,11 +24,12 @@ function(shmbus_add_man source)
 	endif()
 	set_property(GLOBAL APPEND PROPERTY SHMBUS_MAN_PAGES ${source})
 
+	set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/scdoc.cmake)
 	set(output ${PROJECT_BINARY_DIR}/man/man${section}/${page})
 	add_custom_command(OUTPUT ${output}
 		COMMAND ${CMAKE_COMMAND} -D SCDOC=${SHMBUS_SCDOC} -D INPUT=${source}
-			-D OUTPUT=${output} -P ${SHMBUS_SCDOC_SCRIPT}
-		DEPENDS ${source} ${SHMBUS_SCDOC_SCRIPT}
+			-D OUTPUT=${output} -P ${script}
+		DEPENDS ${source} ${script}
 		COMMENT "Making ${page}"
 		VERBATIM)
 	string(MAKE_C_IDENTIFIER "shmbus_man_${page}" target)

@@ -16,8 +16,8 @@
 
 #define PAGES_MAX_SIZE (1u << 30)
 
-__attribute__((format(printf, 3, 4))) static int
-refuse(struct shmbus_consumer *consumer, int error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct shmbus_consumer *consumer, int error,
+							const char *format, ...)
 {
 	va_list arguments;
 
@@ -257,8 +257,8 @@ static const char *writer_fault(const struct shmbus_consumer *consumer,
 static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writer_entry *entry)
 {
 	struct shmbus_consumer_writer *writer = &consumer->writers[consumer->writer_count];
-	char *block = mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd,
-			   (off_t)entry->offset);
+	char *block =
+		mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd, (off_t)entry->offset);
 
 	if (block == MAP_FAILED)
 		return refuse(consumer, -errno, "cannot map a writer: %s", strerror(errno));
@@ -362,9 +362,9 @@ int shmbus_consumer_metric(struct shmbus_consumer *consumer, uint32_t number,
 {
 	const struct shmbus_header *header = &consumer->header;
 	const char *fault;
-	int error = copy(consumer,
-			 header->metrics_offset + (uint64_t)header->metrics_stride * number, out,
-			 sizeof *out);
+	int error =
+		copy(consumer, header->metrics_offset + (uint64_t)header->metrics_stride * number,
+		     out, sizeof *out);
 
 	if (error != 0)
 		return error;
@@ -384,9 +384,9 @@ int shmbus_consumer_derived(struct shmbus_consumer *consumer, uint32_t number,
 {
 	const struct shmbus_header *header = &consumer->header;
 	uint32_t operands;
-	int error = copy(consumer,
-			 header->derived_offset + (uint64_t)header->derived_stride * number, out,
-			 sizeof *out);
+	int error =
+		copy(consumer, header->derived_offset + (uint64_t)header->derived_stride * number,
+		     out, sizeof *out);
 
 	if (error != 0)
 		return error;

@@ -15,14 +15,14 @@
 
 struct shmbus_session {
 	struct shmbus_header *header; /* NULL for a no-op session */
-	size_t map_size;	      /* of the part that the header's mapping covers */
-	int lock_fd;		      /* holds the liveness lock; never mapped */
+	size_t map_size;              /* of the part that the header's mapping covers */
+	int lock_fd;                  /* holds the liveness lock; never mapped */
 	uint64_t segment_size;
 	uint32_t metric_count;
 	uint32_t derived_count;
 	uint32_t writer_count;
 	bool lock_memory;
-	bool orphan;	      /* this process is a fork()ed child of the session's owner */
+	bool orphan;          /* this process is a fork()ed child of the session's owner */
 	pthread_mutex_t lock; /* the control plane's; never taken on the hot path */
 	struct shmbus_writer *writers[SHMBUS_WRITERS_MAX];
 	struct shmbus_session *next; /* all open sessions, for fork() */

@@ -56,14 +56,16 @@ static int states_check(const char *text)
 static int numbers_check(const struct shmbus_metric_options *options)
 {
 	if (options->kind < SHMBUS_TIMER || options->kind > SHMBUS_INFO)
-		return shmbus__fail(-EINVAL, "metric \"%s\": kind %d is not one of enum shmbus_kind",
+		return shmbus__fail(-EINVAL,
+				    "metric \"%s\": kind %d is not one of enum shmbus_kind",
 				    options->name, (int)options->kind);
 	if (options->merge > SHMBUS_MERGE_MEAN)
 		return shmbus__fail(-EINVAL,
 				    "metric \"%s\": merge %d is not one of enum shmbus_merge",
 				    options->name, (int)options->merge);
 	if (options->window > SHMBUS_WINDOW_MAX)
-		return shmbus__fail(-EINVAL, "metric \"%s\": a window of %u is too large: at most %u",
+		return shmbus__fail(-EINVAL,
+				    "metric \"%s\": a window of %u is too large: at most %u",
 				    options->name, options->window, SHMBUS_WINDOW_MAX);
 	if (!(options->target_quantile >= 0 && options->target_quantile < 1))
 		return shmbus__fail(-EINVAL, "metric \"%s\": target_quantile must be in [0, 1)",
@@ -306,8 +308,7 @@ static int derived_append(struct shmbus_session *session,
 	derived_fill(&entries[session->derived_count], options);
 	session->derived_count++;
 	/* R-derived release: publishes the entry; pairs with A-derived in consumer.c. */
-	atomic_store_explicit(&header->derived_count, session->derived_count,
-			      memory_order_release);
+	atomic_store_explicit(&header->derived_count, session->derived_count, memory_order_release);
 	shmbus__changed(session);
 	return 0;
 }

@@ -92,8 +92,7 @@ static void identity_set(struct shmbus_header *header)
 	clock_gettime(CLOCK_REALTIME, &now);
 	header->magic = SHMBUS_MAGIC;
 	header->start_ticks = shmbus_now();
-	header->start_time_unix_ns =
-		(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	header->start_time_unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	header->incarnation = header->start_time_unix_ns;
 	header->tick_hz = shmbus__clock_hz();
 	header->clock_source = (uint32_t)shmbus_clock_source();

@@ -94,7 +94,7 @@ static const char *service_default(char out[SHMBUS_NAME_SIZE])
 	const char *name = program_invocation_short_name;
 	size_t i = 0;
 
-	for (; name[i] != '\0' && i < SHMBUS_NAME_SIZE - 2; i++) {
+	for (; i < SHMBUS_NAME_SIZE - 2 && name[i] != '\0'; i++) {
 		char c = name[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 			     (c >= '0' && c <= '9') || c == '.' || c == '-';
@@ -124,8 +124,7 @@ static void id_set(struct shmbus_header *header, const struct shmbus_session_opt
 		 random & 0xffffu);
 }
 
-static int session_make(const struct shmbus_session_options *options,
-			struct shmbus_session **out)
+static int session_make(const struct shmbus_session_options *options, struct shmbus_session **out)
 {
 	struct shmbus_session *session = calloc(1, sizeof *session);
 	int error;
@@ -167,8 +166,7 @@ static void session_publish(struct shmbus_session *session)
 		close(fd);
 }
 
-int shmbus_session_open(const struct shmbus_session_options *options,
-			struct shmbus_session **out)
+int shmbus_session_open(const struct shmbus_session_options *options, struct shmbus_session **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct shmbus_session_options filled = {0};

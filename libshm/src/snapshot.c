@@ -47,8 +47,8 @@ int shmbus_snapshot_open(const char *bus, struct shmbus_snapshot_reader **out)
 	reader = calloc(1, sizeof *reader);
 	if (reader == NULL)
 		return shmbus__fail(-ENOMEM, "no memory for a snapshot reader");
-	snprintf(reader->name, sizeof reader->name,
-		 "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX, name);
+	snprintf(reader->name, sizeof reader->name, "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX,
+		 name);
 	shmbus__agent_path(reader->agent_path, sizeof reader->agent_path, name);
 	*out = reader;
 	return 0;
@@ -88,8 +88,7 @@ static int header_check(const struct shmbus_snapshot_reader *reader,
 	    header->log_size == 0 || header->log_size > LOG_SIZE_MAX ||
 	    (header->log_size & (header->log_size - 1)) != 0 ||
 	    header->log_offset + header->log_size > file_size)
-		return shmbus__fail(-EBADMSG, "%s is damaged: start the agent again",
-				    reader->name);
+		return shmbus__fail(-EBADMSG, "%s is damaged: start the agent again", reader->name);
 	return 0;
 }
 
@@ -129,8 +128,8 @@ static int snapshot_follow(struct shmbus_snapshot_reader *reader)
 	int fd, error;
 
 	snprintf(path, sizeof path, SHMBUS_SHM_DIR "%s", reader->name);
-	if (reader->header != NULL && lstat(path, &status) == 0 &&
-	    status.st_ino == reader->inode && status.st_dev == reader->device)
+	if (reader->header != NULL && lstat(path, &status) == 0 && status.st_ino == reader->inode &&
+	    status.st_dev == reader->device)
 		return 0;
 	fd = shm_open(reader->name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 && errno == ENOENT && reader->header == NULL)
@@ -234,8 +233,8 @@ static int newest_copy(struct shmbus_snapshot_reader *reader, struct shmbus_snap
 {
 	for (int i = 0; i < TRIES; i++) {
 		/* A-index acquire: the document is whole; pairs with R-index. */
-		uint64_t position = atomic_load_explicit(&reader->header->index,
-							 memory_order_acquire);
+		uint64_t position =
+			atomic_load_explicit(&reader->header->index, memory_order_acquire);
 		int error;
 
 		if (position == 0)

@@ -66,8 +66,8 @@ static void block_plan(const struct shmbus_session *session, uint32_t capacity,
 
 	plan->slots_offset = sizeof(struct shmbus_writer_block);
 	plan->slot_count = slots;
-	plan->ring_offset = (uint32_t)round_to(
-		plan->slots_offset + slots * sizeof(uint64_t), SHMBUS_LINE_SIZE);
+	plan->ring_offset =
+		(uint32_t)round_to(plan->slots_offset + slots * sizeof(uint64_t), SHMBUS_LINE_SIZE);
 	plan->capacity = capacity;
 	plan->size = round_to(plan->ring_offset + (uint64_t)capacity * sizeof(struct shmbus_slot),
 			      session->header->page_size);
@@ -137,8 +137,8 @@ static int writer_options_check(const struct shmbus_writer_options *options)
 	return shmbus__name_check("writer", options->name, SHMBUS_WRITER_NAME_SIZE);
 }
 
-int shmbus_writer_open(struct shmbus_session *session,
-		       const struct shmbus_writer_options *options, struct shmbus_writer **out)
+int shmbus_writer_open(struct shmbus_session *session, const struct shmbus_writer_options *options,
+		       struct shmbus_writer **out)
 {
 	struct shmbus_writer_options filled = {0};
 	struct shmbus_writer *writer;
@@ -264,8 +264,8 @@ void shmbus__control(struct shmbus_writer *writer, uint64_t value, uint64_t when
 		writer->ring.limit = writer->ring.position;
 }
 
-void shmbus__quantum_set(struct shmbus_writer *writer, struct shmbus_cycle *cycle,
-			 uint32_t quantum, uint64_t when)
+void shmbus__quantum_set(struct shmbus_writer *writer, struct shmbus_cycle *cycle, uint32_t quantum,
+			 uint64_t when)
 {
 	uint64_t value = (uint64_t)cycle->busy << 32 | quantum;
 
@@ -281,16 +281,14 @@ void shmbus__quantum_set(struct shmbus_writer *writer, struct shmbus_cycle *cycl
 		cycle->quantum = quantum;
 }
 
-void shmbus_writer_stats_get(const struct shmbus_writer *writer,
-			     struct shmbus_writer_stats *out)
+void shmbus_writer_stats_get(const struct shmbus_writer *writer, struct shmbus_writer_stats *out)
 {
 	memset(out, 0, sizeof *out);
 	if (writer->session == NULL)
 		return;
 	out->recorded = writer->ring.position - writer->controls;
-	out->dropped =
-		atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed) +
-		atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
+	out->dropped = atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed) +
+		       atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
 	out->attempted = out->recorded + out->dropped;
 	out->capacity = (uint64_t)writer->ring.mask + 1;
 }

@@ -90,13 +90,13 @@ static void metrics_define(void)
 	shmbus_metric_define(session, &state, &state_metric);
 	shmbus_metric_define(session, &never, &unused);
 	shmbus_derived_define(session, &(struct shmbus_derived_options){
-						.name = "value.per.done",
-						.rule = SHMBUS_DERIVE_RATIO,
-						.numerator = &value_metric,
-						.numerator_count = 1,
-						.denominator = &done_metric,
-						.denominator_count = 1,
-					});
+					       .name = "value.per.done",
+					       .rule = SHMBUS_DERIVE_RATIO,
+					       .numerator = &value_metric,
+					       .numerator_count = 1,
+					       .denominator = &done_metric,
+					       .denominator_count = 1,
+				       });
 }
 
 static int session_start(struct thread *threads)
@@ -153,9 +153,9 @@ static void report(const struct thread *threads, int error)
 static void options_parse(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{"id", 1, NULL, 'i'},	   {"ledger", 1, NULL, 'l'}, {"writers", 1, NULL, 'w'},
-		{"ring", 1, NULL, 'r'},	   {"count", 1, NULL, 'c'},  {"values", 1, NULL, 'v'},
-		{"rate", 1, NULL, 'R'},	   {"hold", 0, NULL, 'h'},   {"relabel", 0, NULL, 'L'},
+		{"id", 1, NULL, 'i'},       {"ledger", 1, NULL, 'l'}, {"writers", 1, NULL, 'w'},
+		{"ring", 1, NULL, 'r'},     {"count", 1, NULL, 'c'},  {"values", 1, NULL, 'v'},
+		{"rate", 1, NULL, 'R'},     {"hold", 0, NULL, 'h'},   {"relabel", 0, NULL, 'L'},
 		{"sessions", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
 	int option;
 
@@ -163,17 +163,38 @@ static void options_parse(int argc, char **argv)
 		uint64_t number = optarg != NULL ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (option) {
-		case 'i': options.id = optarg; break;
-		case 'l': options.ledger = optarg; break;
-		case 'w': options.writers = (uint32_t)number; break;
-		case 'r': options.ring = (uint32_t)number; break;
-		case 'c': options.count = number; break;
-		case 'v': options.values = number; break;
-		case 'R': options.rate_hz = number; break;
-		case 's': options.sessions = (uint32_t)number; break;
-		case 'h': options.hold = true; break;
-		case 'L': options.relabel = true; break;
-		default: exit(2);
+		case 'i':
+			options.id = optarg;
+			break;
+		case 'l':
+			options.ledger = optarg;
+			break;
+		case 'w':
+			options.writers = (uint32_t)number;
+			break;
+		case 'r':
+			options.ring = (uint32_t)number;
+			break;
+		case 'c':
+			options.count = number;
+			break;
+		case 'v':
+			options.values = number;
+			break;
+		case 'R':
+			options.rate_hz = number;
+			break;
+		case 's':
+			options.sessions = (uint32_t)number;
+			break;
+		case 'h':
+			options.hold = true;
+			break;
+		case 'L':
+			options.relabel = true;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	if (options.writers < 1 || options.writers > WRITERS_MAX)

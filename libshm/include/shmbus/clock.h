@@ -20,7 +20,7 @@ SHMBUS_BEGIN_DECLS
 /* Where ticks come from. The numbers are part of the layout in shared memory. */
 enum shmbus_clock_source {
 	SHMBUS_CLOCK_MONOTONIC = 1, /* CLOCK_MONOTONIC, 1 tick = 1 ns */
-	SHMBUS_CLOCK_TSC = 2,	    /* x86-64 time stamp counter */
+	SHMBUS_CLOCK_TSC = 2,       /* x86-64 time stamp counter */
 	SHMBUS_CLOCK_CNTVCT = 3,    /* aarch64 virtual counter */
 	SHMBUS_CLOCK_INJECTED = 4,  /* shmbus_clock_inject() */
 };

@@ -35,7 +35,7 @@ struct shmbus_consumer_writer {
 struct shmbus_consumer {
 	int fd;
 	uid_t uid; /* the file's owner, which only that user or root can have made */
-	struct shmbus_header header;	  /* a copy; its changing members mean nothing here */
+	struct shmbus_header header;      /* a copy; its changing members mean nothing here */
 	const struct shmbus_header *live; /* the mapping, for its changing line */
 	struct shmbus_head *heads;
 	size_t heads_size;

@@ -51,7 +51,7 @@ enum shmbus_segment_state {
 };
 
 /* Bits of shmbus_header.flags. */
-#define SHMBUS_FLAG_LOCK_ASKED 1u /* mlock was asked for */
+#define SHMBUS_FLAG_LOCK_ASKED 1u  /* mlock was asked for */
 #define SHMBUS_FLAG_LOCK_FAILED 2u /* and refused for at least one part */
 
 struct shmbus_header {
@@ -141,7 +141,7 @@ struct shmbus_metric_entry {
 
 struct shmbus_writer_entry {
 	uint64_t offset;       /* of the block in the segment; a multiple of page_size */
-	uint64_t size;	       /* of the block */
+	uint64_t size;         /* of the block */
 	uint32_t slots_offset; /* in the block */
 	uint32_t slot_count;   /* metrics_capacity + 1: the last one is the overflow metric's */
 	uint32_t ring_offset;  /* in the block; a multiple of 64 */
@@ -223,8 +223,8 @@ struct shmbus_snapshot_header {
 	uint64_t log_size;
 	uint64_t reserved0[5];
 
-	SHMBUS_ATOMIC(uint64_t) index;	    /* position of the newest index; 0: none yet */
-	SHMBUS_ATOMIC(uint64_t) reclaimed;  /* positions below may be overwritten */
+	SHMBUS_ATOMIC(uint64_t) index;     /* position of the newest index; 0: none yet */
+	SHMBUS_ATOMIC(uint64_t) reclaimed; /* positions below may be overwritten */
 	uint64_t reserved1[6];
 };
 
@@ -240,7 +240,7 @@ struct shmbus_snapshot_index {
 	uint64_t time_monotonic_ns;
 	uint64_t interval_ns;
 	uint64_t document_size; /* the sum of the extents' sizes */
-	uint64_t extent_count;	/* struct shmbus_snapshot_extent [extent_count] follows */
+	uint64_t extent_count;  /* struct shmbus_snapshot_extent [extent_count] follows */
 };
 
 SHMBUS_STATIC_ASSERT(sizeof(struct shmbus_snapshot_header) == 128, "snapshot header");

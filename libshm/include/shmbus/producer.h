@@ -126,9 +126,9 @@ struct shmbus_metric_options {
 	enum shmbus_merge merge; /* gauges */
 	bool real;               /* GAUGE: values are doubles, set with shmbus_set_real() */
 	uint32_t window;         /* TIMER: samples in the exact window; 0: the agent's default */
-	uint64_t target;         /* TIMER: largest value that meets the target, in `unit`; 0: none */
-	double target_quantile;  /* with target: the quantile that shall meet it, 0.99 if 0 */
-	uint64_t period_ns;      /* TIMER: the deadline of each sample; 0: none */
+	uint64_t target;        /* TIMER: largest value that meets the target, in `unit`; 0: none */
+	double target_quantile; /* with target: the quantile that shall meet it, 0.99 if 0 */
+	uint64_t period_ns;     /* TIMER: the deadline of each sample; 0: none */
 };
 
 /*
@@ -204,9 +204,9 @@ struct shmbus_writer {
 	struct shmbus_writer_block *block;
 	struct shmbus_session *session; /* NULL for a no-op writer */
 	uint64_t block_size;
-	uint64_t correlation; /* as last asked for */
-	uint64_t controls;    /* records in the ring that are not samples */
-	uint32_t number;      /* in the session */
+	uint64_t correlation;     /* as last asked for */
+	uint64_t controls;        /* records in the ring that are not samples */
+	uint32_t number;          /* in the session */
 	bool correlation_pending; /* asked for, and not yet in the ring */
 	bool open;
 };
@@ -234,8 +234,7 @@ static inline bool shmbus_record_at(struct shmbus_writer *writer, shmbus_metric 
 }
 
 /* Records the time from `start` (a shmbus_now() of before) to now. One clock read. */
-static inline bool shmbus_record(struct shmbus_writer *writer, shmbus_metric metric,
-				 uint64_t start)
+static inline bool shmbus_record(struct shmbus_writer *writer, shmbus_metric metric, uint64_t start)
 {
 	return shmbus_record_at(writer, metric, start, shmbus_now());
 }
@@ -282,8 +281,7 @@ static inline void shmbus_set(struct shmbus_writer *writer, shmbus_metric metric
 }
 
 /* Sets a GAUGE that was defined with `real`. A NaN makes it absent. */
-static inline void shmbus_set_real(struct shmbus_writer *writer, shmbus_metric metric,
-				   double value)
+static inline void shmbus_set_real(struct shmbus_writer *writer, shmbus_metric metric, double value)
 {
 	union {
 		double real;
@@ -333,8 +331,7 @@ static inline bool shmbus_record_at(struct shmbus_writer *writer, shmbus_metric 
 	(void)writer, (void)metric, (void)start, (void)end;
 	return true;
 }
-static inline bool shmbus_record(struct shmbus_writer *writer, shmbus_metric metric,
-				 uint64_t start)
+static inline bool shmbus_record(struct shmbus_writer *writer, shmbus_metric metric, uint64_t start)
 {
 	(void)writer, (void)metric, (void)start;
 	return true;
@@ -359,8 +356,7 @@ static inline void shmbus_set(struct shmbus_writer *writer, shmbus_metric metric
 {
 	(void)writer, (void)metric, (void)value;
 }
-static inline void shmbus_set_real(struct shmbus_writer *writer, shmbus_metric metric,
-				   double value)
+static inline void shmbus_set_real(struct shmbus_writer *writer, shmbus_metric metric, double value)
 {
 	(void)writer, (void)metric, (void)value;
 }

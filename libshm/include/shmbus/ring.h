@@ -46,8 +46,8 @@
 /* Records that change how the samples after them are read. The number stands in the place of
  * the metric; which one it is, in the value's place of the tag's low bits. */
 #define SHMBUS_CONTROL 0xfffu
-#define SHMBUS_CONTROL_CORRELATION 0u		     /* value: the correlation id from here on */
-#define SHMBUS_CONTROL_QUANTUM SHMBUS_TAG_TICKS      /* value: metric << 32 | quantum */
+#define SHMBUS_CONTROL_CORRELATION 0u           /* value: the correlation id from here on */
+#define SHMBUS_CONTROL_QUANTUM SHMBUS_TAG_TICKS /* value: metric << 32 | quantum */
 
 struct shmbus_slot {
 	SHMBUS_ATOMIC(uint64_t) value;
@@ -59,9 +59,9 @@ SHMBUS_STATIC_ASSERT(sizeof(struct shmbus_slot) == 16, "a sample is 16 bytes");
 /* The producer's private end. */
 struct shmbus_ring_producer {
 	uint64_t position; /* slots written ever */
-	uint64_t limit;	   /* slots that may be written before the head is read again */
+	uint64_t limit;    /* slots that may be written before the head is read again */
 	struct shmbus_slot *slots;
-	uint32_t mask;	/* capacity - 1 */
+	uint32_t mask;  /* capacity - 1 */
 	uint32_t order; /* capacity = 1 << order */
 	const SHMBUS_ATOMIC(uint64_t) * head;
 };
@@ -117,8 +117,7 @@ static inline void shmbus__ring_store(struct shmbus_ring_producer *ring, uint64_
 
 /* Appends a sample. Returns false, and does nothing, when the slots last known to be free are
  * used up: shmbus_ring_refresh() may find more. */
-static inline bool shmbus_ring_push(struct shmbus_ring_producer *ring, uint64_t value,
-				    uint64_t tag)
+static inline bool shmbus_ring_push(struct shmbus_ring_producer *ring, uint64_t value, uint64_t tag)
 {
 	uint64_t position = ring->position;
 

@@ -16,13 +16,13 @@ SHMBUS_BEGIN_DECLS
 struct shmbus_snapshot_reader;
 
 struct shmbus_snapshot {
-	const uint8_t *data;	/* the msgpack document; valid until the next read or close */
-	size_t size;		/* its bytes */
-	uint64_t seq;		/* grows by one a publish tick: a gap tells what was not seen */
-	uint64_t time_unix_ns;	/* when it was published, CLOCK_REALTIME */
-	uint64_t age_ns;	/* since it was published, CLOCK_MONOTONIC */
-	uint64_t interval_ns;	/* the agent's publish interval: age far beyond it is stale */
-	bool agent_running;	/* an agent holds this bus now */
+	const uint8_t *data;   /* the msgpack document; valid until the next read or close */
+	size_t size;           /* its bytes */
+	uint64_t seq;          /* grows by one a publish tick: a gap tells what was not seen */
+	uint64_t time_unix_ns; /* when it was published, CLOCK_REALTIME */
+	uint64_t age_ns;       /* since it was published, CLOCK_MONOTONIC */
+	uint64_t interval_ns;  /* the agent's publish interval: age far beyond it is stale */
+	bool agent_running;    /* an agent holds this bus now */
 };
 
 /*
