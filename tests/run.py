@@ -9,6 +9,7 @@ process or a segment in shared memory behind.
 
 import argparse
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -206,8 +207,21 @@ def segments_of(bus):
         return []
 
 
+def lock(build):
+    """One run at a time in a build directory: runs share the logs. Held until we exit."""
+    (build / "tests").mkdir(exist_ok=True)
+    file = open(build / "tests" / ".run.lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another run in {build}", flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
 class Runner:
     def __init__(self, build, sanitize):
+        self.build_lock = lock(build)
         self.build = build
         self.sanitize = sanitize
         self.logs = build / "tests" / "logs"

@@ -156,6 +156,14 @@ class Runner(unittest.TestCase):
         status, totals = self.run_tests({"fake": command}, "other")
         self.assertEqual((status, totals["passed"], totals["failed"]), (1, 0, 0))
 
+    def test_two_runs_in_one_directory(self):
+        text = "sleep 0.3; echo ok - a; echo 1..1"
+        self.script(text)
+        command = [sys.executable, RUN, self.build]
+        runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        for run in runs:
+            self.assertEqual(run.communicate()[0].splitlines()[-1], "1 passed, 0 failed")
+
     def test_environment(self):
         os.environ["SHMBUS_DISABLE"] = "1"
         self.addCleanup(os.environ.pop, "SHMBUS_DISABLE")
