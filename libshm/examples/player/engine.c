@@ -139,7 +139,7 @@ static double finish(float *samples, uint32_t frames)
 		samples[i] = tanhf(0.7f * samples[i]);
 		peak = fmaxf(peak, fabsf(samples[i]));
 	}
-	return peak > 0 ? 20 * log10(peak) : -120;
+	return peak > 0 ? 20 * log10((double)peak) : -120;
 }
 
 /* Convolves on until so much of the quantum is used. */
