@@ -211,7 +211,10 @@ static bool bus_resolve(struct options *out)
 		return false;
 	}
 	shmbus_snapshot_close(reader);
-	snprintf(out->bus, sizeof out->bus, "%s", bus != NULL && bus[0] != '\0' ? bus : "default");
+	if (bus == NULL || bus[0] == '\0')
+		bus = "default";
+	if (bus != out->bus)
+		strcpy(out->bus, bus); /* checked above: it fits */
 	return true;
 }
 
