@@ -66,7 +66,7 @@ static void stop_all(struct agent *agent)
 	event_signal(&agent->reap_event);
 }
 
-/* Blocks the signals here, before any thread exists, so that sigwait() gets them. */
+/* Before any thread exists, liburcu's own included, so that sigwait() gets the signals. */
 static void signals_block(sigset_t *set)
 {
 	sigemptyset(set);
@@ -77,16 +77,14 @@ static void signals_block(sigset_t *set)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int run(struct agent *agent)
+static int run(struct agent *agent, const sigset_t *signals)
 {
 	static void *(*const bodies[])(void *) = {drain_thread, publish_thread, reap_thread,
 						  discover_thread};
 	pthread_t threads[4];
 	size_t started = 0;
-	sigset_t signals;
 	int error = 0, got = 0;
 
-	signals_block(&signals);
 	for (; started < 4 && error == 0; started += error == 0)
 		error = pthread_create(&threads[started], NULL, bodies[started], agent);
 	if (error != 0) {
@@ -94,7 +92,7 @@ static int run(struct agent *agent)
 		atomic_store(&agent->failed, true);
 	}
 	while (error == 0 && got != SIGTERM && got != SIGINT)
-		sigwait(&signals, &got);
+		sigwait(signals, &got);
 	stop_all(agent);
 	for (size_t i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
@@ -118,6 +116,7 @@ int main(int argc, char **argv)
 {
 	static struct agent agent;
 	struct options options;
+	sigset_t signals;
 	int error, lock_fd, status;
 
 	switch (options_parse(argc, argv, &options)) {
@@ -133,6 +132,7 @@ int main(int argc, char **argv)
 	lock_fd = lock_or_explain(&options);
 	if (lock_fd < 0)
 		return 1;
+	signals_block(&signals);
 	descriptors_raise();
 	error = agent_init(&agent, &options);
 	if (error != 0) {
@@ -141,7 +141,7 @@ int main(int argc, char **argv)
 	}
 	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
 		 (int)getpid(), (unsigned long long)(options.interval_ns / 1000000));
-	status = run(&agent);
+	status = run(&agent, &signals);
 	registry_free(&agent.registry);
 	totals_free(&agent.totals);
 	log_line("stopped");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <shmbus/layout.h>
@@ -13,10 +14,14 @@
 
 #define SHM_DIR "/dev/shm/"
 
+/* A producer makes its file, then locks it, then gives it a size. */
+#define HALF_MADE_S 10
+
 enum holder { HOLDER_NONE, HOLDER_LIVE, HOLDER_UNKNOWN };
 
-/* Whether somebody holds the lock for writing that says "I live". */
-static enum holder holder_of(const char *path, uint64_t *bytes)
+/* Whether somebody holds the lock for writing that says "I live". `grace`: a file that is only
+ * just made counts as held. */
+static enum holder holder_of(const char *path, bool grace, uint64_t *bytes)
 {
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 	struct stat status;
@@ -29,6 +34,9 @@ static enum holder holder_of(const char *path, uint64_t *bytes)
 		*bytes += (uint64_t)status.st_blocks * 512;
 		if (fcntl(fd, F_OFD_GETLK, &lock) == 0)
 			holder = lock.l_type == F_UNLCK ? HOLDER_NONE : HOLDER_LIVE;
+		if (holder == HOLDER_NONE && grace &&
+		    status.st_ctim.tv_sec + HALF_MADE_S > time(NULL) && status.st_size == 0)
+			holder = HOLDER_UNKNOWN;
 	}
 	close(fd);
 	return holder;
@@ -87,14 +95,16 @@ static void files_each(const char *bus,
 static void look(const char *path, const char *part, void *data)
 {
 	struct bus_files *files = data;
-	enum holder holder = holder_of(path, &files->bytes);
+	enum holder holder = holder_of(path, is_segment(part), &files->bytes);
 
-	if (strcmp(part, SHMBUS_AGENT_SUFFIX) == 0)
+	if (strcmp(part, SHMBUS_AGENT_SUFFIX) == 0) {
 		files->agent = holder == HOLDER_LIVE;
-	else if (is_segment(part) && holder == HOLDER_LIVE)
+		files->unknown = holder == HOLDER_UNKNOWN;
+	} else if (is_segment(part) && holder == HOLDER_LIVE) {
 		files->alive++;
-	else if (is_segment(part) && holder == HOLDER_NONE)
+	} else if (is_segment(part) && holder == HOLDER_NONE) {
 		files->dead++;
+	}
 }
 
 void bus_files_look(const char *bus, struct bus_files *out)
@@ -103,31 +113,71 @@ void bus_files_look(const char *bus, struct bus_files *out)
 	files_each(bus, look, out);
 }
 
-static void remove_dead(const char *path, const char *part, void *data)
+static void remove_file(const char *path, void *data)
 {
-	uint64_t bytes = 0;
-
-	(void)part;
-	if (holder_of(path, &bytes) != HOLDER_NONE)
-		return;
 	if (unlink(path) == 0) {
 		printf("removed %s\n", path);
-	} else {
+	} else if (errno != ENOENT) {
 		fprintf(stderr, "shmbus: cannot remove %s: %s\n", path, strerror(errno));
 		++*(int *)data;
 	}
 }
 
+/* All but the agent's own file: it is held meanwhile, and goes last. */
+static void remove_dead(const char *path, const char *part, void *data)
+{
+	uint64_t bytes = 0;
+
+	if (strcmp(part, SHMBUS_AGENT_SUFFIX) != 0 &&
+	    holder_of(path, is_segment(part), &bytes) == HOLDER_NONE)
+		remove_file(path, data);
+}
+
+/*
+ * Takes the agent's lock, so that no agent starts, and begins to drain, while its files and dead
+ * segments go. Returns the descriptor, -1 where there is no such file, or -2 where it cannot be
+ * had: then an agent may run.
+ */
+static int agent_hold(const char *path)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	struct stat status;
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -1 : -2;
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+	    fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return fd;
+	close(fd);
+	return -2;
+}
+
 int bus_files_clean(const char *bus)
 {
 	struct bus_files files;
-	int failed = 0;
+	char path[300];
+	int fd, failed = 0;
 
+	snprintf(path, sizeof path, SHM_DIR SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
 	bus_files_look(bus, &files);
 	if (files.agent) {
 		fprintf(stderr, "shmbus: an agent runs on bus \"%s\" and cleans up itself\n", bus);
 		return 1;
 	}
+	fd = agent_hold(path);
+	if (fd == -2) {
+		fprintf(stderr,
+			"shmbus: cannot lock %s, so an agent may run: nothing is removed; try as "
+			"its "
+			"owner\n",
+			path);
+		return 1;
+	}
 	files_each(bus, remove_dead, &failed);
+	if (fd >= 0) {
+		remove_file(path, &failed);
+		close(fd);
+	}
 	return failed;
 }

@@ -11,6 +11,7 @@ struct bus_files {
 	uint32_t dead;  /* segments whose producer is gone */
 	uint64_t bytes; /* of all the bus' files */
 	bool agent;     /* an agent holds the bus */
+	bool unknown;   /* whether one does could not be found out */
 };
 
 /* Looks at the files of a bus, by name exactly; foreign names are not touched. */

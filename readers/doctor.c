@@ -104,11 +104,14 @@ static void check_files(const char *bus)
 	bus_files_look(bus, &files);
 	if (files.agent)
 		say(VERDICT_OK, "agent: running");
+	else if (files.unknown)
+		say(VERDICT_WARN,
+		    "agent: /dev/shm/shmbus.%s.agent is not readable: ask as its owner", bus);
 	else
 		say(VERDICT_FAIL, "agent: none: start one with 'shmbus-agent --bus %s'", bus);
 	say(VERDICT_OK, "segments: %u of living producers, %s in all", files.alive,
 	    format_bytes(text, (double)files.bytes));
-	if (files.dead > 0 && !files.agent)
+	if (files.dead > 0 && !files.agent && !files.unknown)
 		say(VERDICT_WARN,
 		    "segments: %u of dead producers: an agent drains them; --clean removes them",
 		    files.dead);
@@ -187,4 +190,4 @@ static int run(const struct command *command, int argc, char **argv)
 	return (int)worst;
 }
 
-const struct command command_doctor = {"doctor", "check what a bus needs; clean up", help, run};
+const struct command command_doctor = {"doctor", "check what a bus needs; clean up", help, run, 0};

@@ -109,18 +109,19 @@ bool document_valid(const uint8_t *data, size_t size)
 
 int document_decode(struct document *document, const uint8_t *data, size_t size)
 {
+	msgpack_unpack_return result;
 	size_t offset = 0;
 
 	if (!document_valid(data, size))
 		return -EBADMSG;
 	if (!msgpack_zone_init(&document->zone, MSGPACK_ZONE_CHUNK_SIZE))
 		return -ENOMEM;
-	if (msgpack_unpack((const char *)data, size, &offset, &document->zone, &document->root) !=
-	    MSGPACK_UNPACK_SUCCESS) {
-		msgpack_zone_destroy(&document->zone);
-		return -EBADMSG;
-	}
-	return 0;
+	result =
+		msgpack_unpack((const char *)data, size, &offset, &document->zone, &document->root);
+	if (result == MSGPACK_UNPACK_SUCCESS)
+		return 0;
+	msgpack_zone_destroy(&document->zone);
+	return result == MSGPACK_UNPACK_NOMEM_ERROR ? -ENOMEM : -EBADMSG;
 }
 
 int document_read(struct document *document, struct shmbus_snapshot_reader *reader)
@@ -182,24 +183,64 @@ uint64_t member_u64(const msgpack_object *map, const char *key, uint64_t absent)
 									       : absent;
 }
 
+int member_bool(const msgpack_object *map, const char *key)
+{
+	const msgpack_object *value = member(map, key);
+
+	return value != NULL && value->type == MSGPACK_OBJECT_BOOLEAN ? value->via.boolean : -1;
+}
+
+/* The bytes of the character at `text`, 0 where it is a control or no UTF-8. */
+static size_t printable(const unsigned char *text, size_t length)
+{
+	static const uint32_t smallest[] = {0, 0, 0xa0, 0x800, 0x10000}; /* by size; C1 is below */
+	size_t size = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+	uint32_t code = size == 1 ? text[0] : text[0] & (0xffu >> (size + 1));
+
+	if (size == 1)
+		return code >= 0x20 && code != 0x7f;
+	if (text[0] < 0xc2 || text[0] > 0xf4 || size > length)
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (text[i] & 0x3f);
+	}
+	if (code < smallest[size] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	return size;
+}
+
+const char *text_clean(const char *text, size_t length, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < length;) {
+		size_t character = printable((const unsigned char *)text + i, length - i);
+
+		if (used + (character == 0 ? 1 : character) >= size)
+			break;
+		if (character == 0) {
+			out[used++] = '?';
+			i++;
+			continue;
+		}
+		memcpy(out + used, text + i, character);
+		used += character;
+		i += character;
+	}
+	out[used] = '\0';
+	return out;
+}
+
 const char *member_text(const msgpack_object *map, const char *key, char *out, size_t size)
 {
 	const msgpack_object *value = member(map, key);
-	size_t length = 0;
 
 	out[0] = '\0';
 	if (value == NULL || value->type != MSGPACK_OBJECT_STR)
 		return out;
-	for (uint32_t i = 0; i < value->via.str.size && length < size - 1; i++) {
-		unsigned char c = (unsigned char)value->via.str.ptr[i];
-
-		out[length++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-	}
-	/* Not in the middle of a character. */
-	while (length == size - 1 && length > 0 && ((unsigned char)out[length - 1] & 0xc0) == 0x80)
-		length--;
-	out[length] = '\0';
-	return out;
+	return text_clean(value->via.str.ptr, value->via.str.size, out, size);
 }
 
 size_t member_array(const msgpack_object *map, const char *key, const msgpack_object **elements)

@@ -38,7 +38,12 @@ const msgpack_object *member(const msgpack_object *map, const char *key);
 /* Numbers and texts of members, with what stands for an absent or another one. */
 double member_real(const msgpack_object *map, const char *key, double absent);
 uint64_t member_u64(const msgpack_object *map, const char *key, uint64_t absent);
-/* The text without what a terminal must not get, in `out`; "" where absent. */
+/* A truth: 1, 0, or -1 where it is absent or something else. */
+int member_bool(const msgpack_object *map, const char *key);
+/* Text without what a terminal must not get: controls (C0, DEL, C1) and what is no UTF-8 become
+ * '?'. Cut to `size` between characters. Returns out. */
+const char *text_clean(const char *text, size_t length, char *out, size_t size);
+/* The cleaned text in `out`; "" where absent. */
 const char *member_text(const msgpack_object *map, const char *key, char *out, size_t size);
 /* The elements of an array member. */
 size_t member_array(const msgpack_object *map, const char *key, const msgpack_object **elements);

@@ -13,6 +13,19 @@ struct printer {
 	int indent;
 };
 
+/* Jansson leaves DEL and C1 (c2 80 to c2 9f) as they are; a terminal would obey them. */
+static void print_quoted(FILE *out, const char *quoted)
+{
+	for (const unsigned char *c = (const unsigned char *)quoted; *c != '\0'; c++) {
+		if (c[0] == 0x7f)
+			fputs("\\u007f", out);
+		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			fprintf(out, "\\u%04x", *++c);
+		else
+			fputc(*c, out);
+	}
+}
+
 /* Jansson does the quoting; bytes that are no UTF-8 are replaced. */
 static void print_text(struct printer *printer, const char *text, size_t length)
 {
@@ -26,7 +39,7 @@ static void print_text(struct printer *printer, const char *text, size_t length)
 		free(clean);
 	}
 	quoted = string != NULL ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-	fputs(quoted != NULL ? quoted : "\"\"", printer->out);
+	print_quoted(printer->out, quoted != NULL ? quoted : "\"\"");
 	free(quoted);
 	json_decref(string);
 }

@@ -80,8 +80,11 @@ static int run(const struct command *command, int argc, char **argv)
 		shmbus_snapshot_close(reader);
 		return EXIT_FAILURE;
 	}
-	if (json && member(&document.root, "sessions") != NULL) {
-		json_print(stdout, member(&document.root, "sessions"), 2);
+	if (json) {
+		if (member(&document.root, "sessions") != NULL)
+			json_print(stdout, member(&document.root, "sessions"), 2);
+		else
+			fputs("[]", stdout);
 		putchar('\n');
 	} else {
 		print_lines(&document);
@@ -91,4 +94,4 @@ static int run(const struct command *command, int argc, char **argv)
 	return 0;
 }
 
-const struct command command_ls = {"ls", "list the sessions", help, run};
+const struct command command_ls = {"ls", "list the sessions", help, run, 0};

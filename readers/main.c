@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - shmbus: one command-line tool, a table of sub-commands. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static const struct command *find(const char *name)
 int main(int argc, char **argv)
 {
 	const struct command *command;
+	int status;
 
 	signal(SIGPIPE, SIG_DFL); /* a reader of our output that leaves ends us, quietly */
 	if (argc < 2) {
@@ -59,5 +61,9 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return command->run(command, argc - 1, argv + 1);
+	status = command->run(command, argc - 1, argv + 1);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "shmbus: cannot write the output: %s\n", strerror(errno));
+	return EXIT_FAILURE;
 }

@@ -15,11 +15,20 @@ static const struct option common[] = {
 	{"help", no_argument, NULL, 'h'},
 };
 
+/* What is allowed: the first line of the help. */
+static int usage_line(const struct command *command)
+{
+	fprintf(stderr, "%.*s\nTry 'shmbus %s --help'.\n", (int)strcspn(command->help, "\n"),
+		command->help, command->name);
+	return EXIT_USAGE;
+}
+
 int options_parse(const struct command *command, int argc, char **argv, const char *short_own,
 		  const struct option *own, option_take take, void *data, const char **bus)
 {
 	struct option table[OPTIONS_MAX + 3] = {{0}};
 	char letters[64];
+	static char title[40]; /* getopt_long() begins its messages with it */
 	int count = 0, option;
 
 	memcpy(table, common, sizeof common);
@@ -27,6 +36,8 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 	for (; own != NULL && own->name != NULL && count < OPTIONS_MAX; own++)
 		table[count++] = *own;
 	snprintf(letters, sizeof letters, "h%s", short_own);
+	snprintf(title, sizeof title, "shmbus %s", command->name);
+	argv[0] = title;
 	*bus = NULL;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, letters, table, NULL)) != -1) {
@@ -38,14 +49,19 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 			fputs(command->help, stdout);
 			return 0;
 		case '?':
-			fprintf(stderr, "Try 'shmbus %s --help'.\n", command->name);
-			return EXIT_USAGE;
+			return usage_line(command);
 		default:
 			if (!take(option, optarg, data))
 				return EXIT_USAGE;
 		}
 	}
-	return -1;
+	if (argc - optind == command->operands)
+		return -1;
+	if (argc - optind > command->operands)
+		fprintf(stderr, "%s: unexpected \"%s\"\n", title, argv[optind + command->operands]);
+	else
+		fprintf(stderr, "%s: something is missing\n", title);
+	return usage_line(command);
 }
 
 int reader_open(const char *bus, struct shmbus_snapshot_reader **out)

@@ -17,6 +17,7 @@ struct command {
 	const char *summary;
 	const char *help;
 	int (*run)(const struct command *command, int argc, char **argv);
+	int operands; /* how many it takes */
 };
 
 /* Parses a sub-command's options: `own` beside the common ones. Returns -1 to go on, else the

@@ -26,25 +26,48 @@ static bool take(int option, const char *value, void *data)
 	return true;
 }
 
-/* The newest session that fits; an exact id before a beginning. */
+enum fit { FIT_NOT, FIT_PREFIX, FIT_EXACT };
+
+/* The segment goes with and without the slash that shm_open(3) takes. */
+static enum fit session_fit(const msgpack_object *session, const char *wanted)
+{
+	char id[80], segment[96];
+
+	member_text(session, "id", id, sizeof id);
+	member_text(session, "segment", segment, sizeof segment);
+	if (strcmp(id, wanted) == 0 || strcmp(segment, wanted) == 0 ||
+	    (segment[0] == '/' && strcmp(segment + 1, wanted) == 0))
+		return FIT_EXACT;
+	return wanted[0] != '\0' && strncmp(id, wanted, strlen(wanted)) == 0 ? FIT_PREFIX : FIT_NOT;
+}
+
+/* An exact id before a beginning; of sessions of one id the newest, which stands last. NULL, and
+ * says why, where none fits or the beginning fits several ids. */
 static const msgpack_object *session_find(const struct document *document, const char *wanted)
 {
-	const msgpack_object *sessions = NULL, *found = NULL;
+	const msgpack_object *sessions = NULL, *exact = NULL, *prefix = NULL;
 	size_t count = member_array(&document->root, "sessions", &sessions);
-	bool exact = false;
+	bool several = false;
 
 	for (size_t i = 0; i < count; i++) {
-		char id[64], segment[80];
-		bool same;
+		enum fit fit = session_fit(&sessions[i], wanted);
+		char id[80], before[80];
 
-		member_text(&sessions[i], "id", id, sizeof id);
-		member_text(&sessions[i], "segment", segment, sizeof segment);
-		same = strcmp(id, wanted) == 0 || strcmp(segment, wanted) == 0;
-		if (same || (!exact && strncmp(id, wanted, strlen(wanted)) == 0))
-			found = &sessions[i];
-		exact |= same;
+		if (fit == FIT_EXACT)
+			exact = &sessions[i];
+		if (fit != FIT_PREFIX)
+			continue;
+		several |= prefix != NULL &&
+			   strcmp(member_text(&sessions[i], "id", id, sizeof id),
+				  member_text(prefix, "id", before, sizeof before)) != 0;
+		prefix = &sessions[i];
 	}
-	return found;
+	if (exact == NULL && prefix == NULL)
+		fprintf(stderr, "shmbus: no session \"%s\": 'shmbus ls' lists them\n", wanted);
+	else if (exact == NULL && several)
+		fprintf(stderr, "shmbus: several sessions begin with \"%s\": say more of the id\n",
+			wanted);
+	return exact != NULL ? exact : several ? NULL : prefix;
 }
 
 static void print_head(const msgpack_object *session)
@@ -70,12 +93,13 @@ static void print_head(const msgpack_object *session)
 	     labels != NULL && labels->type == MSGPACK_OBJECT_MAP && i < labels->via.map.size;
 	     i++) {
 		const msgpack_object *name = &labels->via.map.ptr[i].key;
+		const msgpack_object *value = &labels->via.map.ptr[i].val;
 
-		if (name->type != MSGPACK_OBJECT_STR)
+		if (name->type != MSGPACK_OBJECT_STR || value->type != MSGPACK_OBJECT_STR)
 			continue;
-		snprintf(key, sizeof key, "%.*s", (int)name->via.str.size, name->via.str.ptr);
-		printf("%s%s=%s", i == 0 ? "labels: " : ", ", key,
-		       member_text(labels, key, text, sizeof text));
+		printf("%s%s=%s", i == 0 ? "labels: " : ", ",
+		       text_clean(name->via.str.ptr, name->via.str.size, key, sizeof key),
+		       text_clean(value->via.str.ptr, value->via.str.size, text, sizeof text));
 	}
 	puts("");
 }
@@ -117,14 +141,14 @@ static void print_timer(const msgpack_object *metric, const char *name, const ch
 	       format_value(f[5], member_real(quantiles, "p99", NAN), unit),
 	       format_value(f[6], member_real(metric, "max", NAN), unit));
 	if (target != NULL) {
-		const msgpack_object *met = member(target, "met");
+		int met = member_bool(target, "met");
 
 		printf("    target p%g <= %s: %s, %.0f violations (%s)\n",
 		       member_real(target, "quantile", NAN) * 100,
 		       format_value(f[0], member_real(target, "value", NAN), unit),
-		       met == NULL        ? "no samples"
-		       : met->via.boolean ? "met"
-					  : "MISSED",
+		       met < 0   ? "no samples"
+		       : met > 0 ? "met"
+				 : "MISSED",
 		       member_real(target, "violations", 0),
 		       format_percent(f[1], member_real(target, "violation_ratio", NAN)));
 	}
@@ -191,10 +215,8 @@ static int print_session(const struct document *document, const char *wanted, bo
 {
 	const msgpack_object *session = session_find(document, wanted);
 
-	if (session == NULL) {
-		fprintf(stderr, "shmbus: no session \"%s\": 'shmbus ls' lists them\n", wanted);
+	if (session == NULL)
 		return EXIT_FAILURE;
-	}
 	if (json) {
 		json_print(stdout, session, 2);
 		putchar('\n');
@@ -217,10 +239,6 @@ static int run(const struct command *command, int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (optind + 1 != argc) {
-		fprintf(stderr, "shmbus show: one SESSION is needed: 'shmbus ls' lists them\n");
-		return EXIT_USAGE;
-	}
 	status = reader_open(bus, &reader);
 	if (status != 0)
 		return status;
@@ -236,4 +254,4 @@ static int run(const struct command *command, int argc, char **argv)
 	return status;
 }
 
-const struct command command_show = {"show", "show one session", help, run};
+const struct command command_show = {"show", "show one session", help, run, 1};

@@ -97,4 +97,4 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_snapshot = {"snapshot", "print the newest snapshot as JSON or msgpack",
-					 help, run};
+					 help, run, 0};

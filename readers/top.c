@@ -108,7 +108,7 @@ static void screen_end(void)
 
 struct page {
 	int columns;
-	int rows; /* left; INT_MAX in batch mode */
+	int rows; /* left; INT32_MAX in batch mode */
 };
 
 static struct page page_begin(bool batch)
@@ -116,17 +116,31 @@ static struct page page_begin(bool batch)
 	struct page page = {.columns = 200, .rows = INT32_MAX};
 	struct winsize size;
 
-	if (batch)
-		return page;
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
 		page.columns = size.ws_col;
 		page.rows = size.ws_row - 1;
-	} else {
+	} else if (!batch) {
 		page.columns = 80;
 		page.rows = 23;
 	}
+	if (batch) {
+		page.rows = INT32_MAX;
+		return page;
+	}
 	fputs("\033[H", stdout);
 	return page;
+}
+
+/* Bytes of `text` that fit: a byte is taken for a column, and no character is cut in two. */
+static int fitting(const char *text, int columns)
+{
+	int length = (int)strlen(text);
+
+	if (length <= columns)
+		return length;
+	while (columns > 0 && ((unsigned char)text[columns] & 0xc0) == 0x80)
+		columns--;
+	return columns;
 }
 
 /* Prints a line, cut to the page, if there is room for one more. */
@@ -141,50 +155,71 @@ __attribute__((format(printf, 2, 3))) static void line(struct page *page, const 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	printf("%.*s%s\n", page->columns, text, screen_on ? "\033[K" : "");
+	printf("%.*s%s\n", fitting(text, page->columns), text, screen_on ? "\033[K" : "");
 }
 
 /* ---- the table ---- */
+
+static uint32_t sessions_in(const struct document *document, const char *wanted)
+{
+	const msgpack_object *sessions = NULL;
+	size_t count = member_array(&document->root, "sessions", &sessions);
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		char state[16];
+
+		found += strcmp(member_text(&sessions[i], "state", state, sizeof state), wanted) ==
+			 0;
+	}
+	return found;
+}
 
 static void print_header(struct page *page, const struct document *document)
 {
 	const msgpack_object *agent = member(&document->root, "agent");
 	const msgpack_object *totals = member(&document->root, "totals");
 	const struct shmbus_snapshot *snapshot = &document->snapshot;
-	char bus[40], f[4][FORMAT_SIZE];
+	double drops = member_real(agent, "dropped_total", 0);
+	uint32_t stale = sessions_in(document, "stale");
+	char bus[SHMBUS_BUS_SIZE], f[5][FORMAT_SIZE];
 
-	line(page, "shmbus %s  %.0f active, %.0f ended, %.0f lost   agent cpu %s rss %s lag %s",
-	     member_text(&document->root, "bus", bus, sizeof bus),
-	     member_real(totals, "sessions_active", 0), member_real(totals, "sessions_ended", 0),
-	     member_real(totals, "sessions_lost", 0),
+	line(page, "shmbus %s  %u running, %u stale, %.0f ended, %.0f lost",
+	     member_text(&document->root, "bus", bus, sizeof bus), sessions_in(document, "running"),
+	     stale, member_real(totals, "sessions_ended", 0),
+	     member_real(totals, "sessions_lost", 0));
+	line(page, "agent cpu %s  rss %s  lag %s  samples %s  snapshot %s old",
 	     format_percent(f[0], member_real(agent, "cpu_ratio", NAN)),
 	     format_bytes(f[1], member_real(agent, "rss_bytes", NAN)),
-	     format_duration(f[2], member_real(agent, "drain_lag_ns", NAN)));
-	line(page, "samples %s  drops %.0f%s",
+	     format_duration(f[2], member_real(agent, "drain_lag_ns", NAN)),
 	     format_count(f[3], member_real(agent, "samples_total", NAN)),
-	     member_real(agent, "dropped_total", 0),
-	     member_real(agent, "dropped_total", 0) > 0 ? "  ** SAMPLES WERE DROPPED **" : "");
+	     format_duration(f[4], (double)snapshot->age_ns));
+	if (drops > 0)
+		line(page, "** %.0f SAMPLES WERE DROPPED **", drops);
+	if (stale > 0)
+		line(page, "** %u STALE: no sign of life **", stale);
 	if (!snapshot->agent_running)
-		line(page, "** NO AGENT IS RUNNING: numbers of %s ago **",
-		     format_duration(f[0], (double)snapshot->age_ns));
+		line(page, "** NO AGENT IS RUNNING: start one with 'shmbus-agent --bus %s' **",
+		     bus);
 	else if (snapshot->age_ns > 3 * snapshot->interval_ns)
-		line(page, "** STALE: the agent's last snapshot is %s old **",
-		     format_duration(f[0], (double)snapshot->age_ns));
+		line(page, "** STALE SNAPSHOT: the agent is stopped or starved **");
 }
 
+/* 80 columns with an id of 16; a wider terminal shows more of the id. */
 static void print_session(struct page *page, const msgpack_object *session)
 {
 	const msgpack_object *memory = member(session, "memory");
-	char id[64], service[64], state[16], f[4][FORMAT_SIZE];
+	int width = page->columns < 80 ? 16 : page->columns > 127 ? 63 : page->columns - 64;
+	char id[SHMBUS_ID_SIZE], service[11], state[8], f[4][FORMAT_SIZE];
 
-	line(page, "%-8s %-20.20s %-12.12s cpu %6s mem %6s drops %5.0f age %s",
-	     member_text(session, "state", state, sizeof state),
-	     member_text(session, "id", id, sizeof id),
+	line(page, "%-7s %-*s %-10s cpu %6s mem %6s drops %5s age %s",
+	     member_text(session, "state", state, sizeof state), width,
+	     member_text(session, "id", id, (size_t)width + 1),
 	     member_text(session, "service", service, sizeof service),
 	     format_percent(f[0], member_real(session, "cpu_ratio", NAN)),
 	     format_bytes(f[1], member_real(memory, "process_rss_bytes", NAN)),
-	     member_real(session, "dropped_total", 0),
-	     format_duration(f[2], member_real(session, "age_ns", NAN)));
+	     format_count(f[2], member_real(session, "dropped_total", 0)),
+	     format_duration(f[3], member_real(session, "age_ns", NAN)));
 }
 
 /* The cycle's WAIT has its timer under <name>.wait. */
@@ -220,9 +255,9 @@ static void print_cycle(struct page *page, const msgpack_object *session,
 
 static const char *target_word(const msgpack_object *metric)
 {
-	const msgpack_object *met = member(member(metric, "target"), "met");
+	int met = member_bool(member(metric, "target"), "met");
 
-	return met == NULL ? "-" : met->via.boolean ? "met" : "MISSED";
+	return met < 0 ? "-" : met > 0 ? "met" : "MISSED";
 }
 
 static void print_timer(struct page *page, const msgpack_object *metric, const char *name)
@@ -283,7 +318,7 @@ static void print_document(struct page *page, const struct document *document)
 
 /* ---- the loop ---- */
 
-static int show_once(struct shmbus_snapshot_reader *reader, bool batch)
+static int show_once(struct shmbus_snapshot_reader *reader, bool batch, const char *bus)
 {
 	struct page page = page_begin(batch);
 	struct document document;
@@ -292,10 +327,11 @@ static int show_once(struct shmbus_snapshot_reader *reader, bool batch)
 	if (error == 0) {
 		print_document(&page, &document);
 		document_free(&document);
+	} else if (error == -ENOENT && !batch) {
+		line(&page, "waiting for an agent: start one with 'shmbus-agent --bus %s'", bus);
 	} else if (!batch) {
 		line(&page, "%s",
-		     error == -ENOENT ? "waiting for an agent: start one with 'shmbus-agent'"
-				      : shmbus_strerror(error));
+		     error == -EBADMSG ? "the snapshot is damaged" : shmbus_strerror(error));
 	}
 	if (screen_on)
 		fputs("\033[J", stdout);
@@ -303,33 +339,55 @@ static int show_once(struct shmbus_snapshot_reader *reader, bool batch)
 	return error;
 }
 
-/* Sleeps; true where the user wants to leave. */
-static bool leave_after(double delay_s, bool keys)
+/* Sleeps; true where the user wants to leave. Signals come through here alone, so that none is
+ * lost between the look at `stopped` and the sleep. */
+static bool leave_after(double delay_s, bool keys, const sigset_t *signals)
 {
 	struct pollfd input = {.fd = keys ? STDIN_FILENO : -1, .events = POLLIN};
+	struct timespec delay = {.tv_sec = (time_t)delay_s};
 	char key = 0;
 
-	if (poll(&input, 1, (int)(delay_s * 1000)) > 0 && read(STDIN_FILENO, &key, 1) != 1)
+	delay.tv_nsec = (long)((delay_s - (double)delay.tv_sec) * 1e9);
+	if (ppoll(&input, 1, &delay, signals) > 0 && read(STDIN_FILENO, &key, 1) != 1)
 		return true;
 	return key == 'q' || stopped;
+}
+
+/* Signals are held back but in leave_after(), which gets the mask of before. */
+static void signals_begin(sigset_t *before, bool live)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+		sigaddset(&held, numbers[i]);
+		sigaction(numbers[i], &action, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &held, before);
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		sigdelset(before, numbers[i]);
+	if (live) /* a stopped top would leave the terminal as it made it */
+		signal(SIGTSTP, SIG_IGN);
 }
 
 static int loop(struct shmbus_snapshot_reader *reader, const struct wanted *wanted, const char *bus)
 {
 	bool live = !wanted->batch && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
-	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t before;
 	int error = 0;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	signals_begin(&before, live);
 	if (live)
 		screen_begin();
 	for (uint64_t i = 1; !stopped; i++) {
-		error = show_once(reader, !live);
+		error = show_once(reader, !live, bus);
 		if (error != 0 && !live)
 			read_failed(error, bus);
-		if (i == wanted->count || leave_after(wanted->delay_s, live))
+		if (i == wanted->count || leave_after(wanted->delay_s, live, &before))
+			break;
+		if (ferror(stdout)) /* the terminal is gone */
 			break;
 	}
 	screen_end();
@@ -348,9 +406,11 @@ static int run(const struct command *command, int argc, char **argv)
 	status = reader_open(bus, &reader);
 	if (status != 0)
 		return status;
-	status = loop(reader, &wanted, bus);
+	if (bus == NULL)
+		bus = getenv("SHMBUS_BUS");
+	status = loop(reader, &wanted, bus == NULL || bus[0] == '\0' ? "default" : bus);
 	shmbus_snapshot_close(reader);
 	return status;
 }
 
-const struct command command_top = {"top", "show sessions and timers, live", help, run};
+const struct command command_top = {"top", "show sessions and timers, live", help, run, 0};
