@@ -76,11 +76,8 @@ static void block_plan(const struct shmbus_session *session, uint32_t capacity,
 static void ring_attach(struct shmbus_writer *writer, char *block,
 			const struct shmbus_writer_entry *entry, struct shmbus_head *head)
 {
-	writer->ring.slots = (struct shmbus_slot *)(block + entry->ring_offset);
-	writer->ring.mask = entry->capacity - 1;
-	writer->ring.order = (uint32_t)__builtin_ctz(entry->capacity);
-	writer->ring.head = &head->position;
-	writer->ring.limit = entry->capacity;
+	shmbus_ring_producer_init(&writer->ring, (struct shmbus_slot *)(block + entry->ring_offset),
+				  entry->capacity, &head->position);
 	writer->slots = (_Atomic(uint64_t) *)(block + entry->slots_offset);
 	writer->block = (struct shmbus_writer_block *)block;
 	writer->block_size = entry->size;
@@ -205,14 +202,28 @@ static void count_up(SHMBUS_ATOMIC(uint64_t) * counter, uint64_t n)
 			      memory_order_relaxed);
 }
 
+/* Appends to a ring that is known to have room, perhaps in its next lap. */
+static void push_known(struct shmbus_ring_producer *ring, uint64_t value, uint64_t tag)
+{
+	if (shmbus_ring_push(ring, value, tag))
+		return;
+	shmbus_ring_turn(ring);
+	shmbus_ring_push(ring, value, tag);
+}
+
+/* No sample may slip in while an id waits for room: the next record looks for it first. */
+static void ring_close(struct shmbus_ring_producer *ring)
+{
+	ring->limit = ring->next;
+}
+
 /* Puts a correlation id that found no room before ahead of the samples that follow it. */
 static void correlation_flush(struct shmbus_writer *writer, uint64_t tag)
 {
 	uint64_t time = tag >> SHMBUS_TAG_TIME_SHIFT << SHMBUS_TAG_TIME_SHIFT;
 
-	shmbus_ring_push(&writer->ring, writer->correlation,
-			 time | SHMBUS_CONTROL << SHMBUS_TAG_METRIC_SHIFT |
-				 SHMBUS_CONTROL_CORRELATION);
+	push_known(&writer->ring, writer->correlation,
+		   time | SHMBUS_CONTROL << SHMBUS_TAG_METRIC_SHIFT | SHMBUS_CONTROL_CORRELATION);
 	writer->correlation_pending = false;
 	writer->controls++;
 }
@@ -228,27 +239,28 @@ bool shmbus__record_slow(struct shmbus_writer *writer, uint64_t value, uint64_t 
 		return false;
 	room = shmbus_ring_refresh(&writer->ring);
 	if (room < (int64_t)needed) {
-		/* While an id waits, no sample may slip in ahead of it. */
 		if (writer->correlation_pending)
-			writer->ring.limit = writer->ring.position;
+			ring_close(&writer->ring);
 		count_up(room < 0 ? &writer->block->dropped_head : &writer->block->dropped_full,
 			 samples);
 		return false;
 	}
 	if (writer->correlation_pending)
 		correlation_flush(writer, tag);
+	push_known(&writer->ring, value, tag);
 	if (tag2 != 0)
-		return shmbus_ring_push_two(&writer->ring, value, tag, value2, tag2);
-	return shmbus_ring_push(&writer->ring, value, tag);
+		push_known(&writer->ring, value2, tag2);
+	return true;
 }
 
 /* Puts a record that is no sample into the ring; false where there is no room. */
 static bool control_push(struct shmbus_writer *writer, uint64_t value, uint64_t tag)
 {
-	if (!shmbus_ring_push(&writer->ring, value, tag) &&
-	    (shmbus_ring_refresh(&writer->ring) < 1 ||
-	     !shmbus_ring_push(&writer->ring, value, tag)))
-		return false;
+	if (!shmbus_ring_push(&writer->ring, value, tag)) {
+		if (shmbus_ring_refresh(&writer->ring) < 1)
+			return false;
+		push_known(&writer->ring, value, tag);
+	}
 	writer->controls++;
 	return true;
 }
@@ -261,7 +273,7 @@ void shmbus__control(struct shmbus_writer *writer, uint64_t value, uint64_t when
 	writer->correlation_pending =
 		!control_push(writer, value, shmbus_tag_make(SHMBUS_CONTROL, type, when));
 	if (writer->correlation_pending)
-		writer->ring.limit = writer->ring.position;
+		ring_close(&writer->ring);
 }
 
 void shmbus__quantum_set(struct shmbus_writer *writer, struct shmbus_cycle *cycle, uint32_t quantum,
@@ -286,9 +298,9 @@ void shmbus_writer_stats_get(const struct shmbus_writer *writer, struct shmbus_w
 	memset(out, 0, sizeof *out);
 	if (writer->session == NULL)
 		return;
-	out->recorded = writer->ring.position - writer->controls;
+	out->recorded = shmbus_ring_written(&writer->ring) - writer->controls;
 	out->dropped = atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed) +
 		       atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
 	out->attempted = out->recorded + out->dropped;
-	out->capacity = (uint64_t)writer->ring.mask + 1;
+	out->capacity = writer->ring.capacity;
 }

@@ -44,24 +44,19 @@ static bool put(struct shmbus_ring_producer *ring, uint64_t value)
 {
 	uint64_t tag = shmbus_tag_make((uint32_t)(value % 4000), SHMBUS_TAG_TICKS, value);
 
-	if (ring->position == ring->limit && shmbus_ring_refresh(ring) <= 0)
+	if (ring->next == ring->limit && shmbus_ring_refresh(ring) <= 0)
 		return false;
-	plain[ring->position & ring->mask] = ~value;
+	plain[ring->next - slots] = ~value;
 	return shmbus_ring_push(ring, value, tag);
 }
 
 /* Values count up over what was recorded; the metric is a function of the value. */
 static void *produce(void *unused)
 {
-	struct shmbus_ring_producer ring = {
-		.slots = slots,
-		.mask = capacity - 1,
-		.order = order_of(capacity),
-		.limit = capacity,
-		.head = &head,
-	};
+	struct shmbus_ring_producer ring;
 
 	(void)unused;
+	shmbus_ring_producer_init(&ring, slots, capacity, &head);
 	for (uint32_t i = 0; i < SAMPLES; i++) {
 		bool recorded = put(&ring, account.recorded);
 

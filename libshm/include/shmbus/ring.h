@@ -9,11 +9,11 @@
  * at any instruction leaves a ring whose last published sample is plain to see.
  *
  * The consumer gives slots back by storing its position, the head, once a batch. The producer
- * reads the head only when it has used up what it last saw.
+ * reads the head only when it has used up what it last saw, and at the end of a lap.
  *
  *                              who                    progress
  *   shmbus_ring_push[_two]     the producer           wait-free
- *   shmbus_ring_refresh        the producer           wait-free
+ *   shmbus_ring_refresh, turn  the producer           wait-free
  *   shmbus_ring_peek           the consumer           wait-free
  *   shmbus_ring_release        the consumer           wait-free
  *
@@ -56,13 +56,16 @@ struct shmbus_slot {
 
 SHMBUS_STATIC_ASSERT(sizeof(struct shmbus_slot) == 16, "a sample is 16 bytes");
 
-/* The producer's private end. */
+/* The producer's private end. What each push touches stands first: within a lap the slots follow
+ * each other, so a push needs neither a mask nor a count. */
 struct shmbus_ring_producer {
-	uint64_t position; /* slots written ever */
-	uint64_t limit;    /* slots that may be written before the head is read again */
+	struct shmbus_slot *next;  /* the slot to write */
+	struct shmbus_slot *limit; /* slots before it, in this lap, are known to be free */
+	uint64_t phase;            /* of this lap: SHMBUS_TAG_PHASE or 0 */
 	struct shmbus_slot *slots;
-	uint32_t mask;  /* capacity - 1 */
-	uint32_t order; /* capacity = 1 << order */
+	uint64_t lap;     /* the position of slots[0] in this lap */
+	uint64_t granted; /* slots before this position are known to be free, in any lap */
+	uint32_t capacity;
 	const SHMBUS_ATOMIC(uint64_t) * head;
 };
 
@@ -103,59 +106,95 @@ static inline uint64_t shmbus_ring_phase(uint64_t position, uint32_t order)
 	return (position >> order & 1) ^ 1;
 }
 
-static inline void shmbus__ring_store(struct shmbus_ring_producer *ring, uint64_t position,
-				      uint64_t value, uint64_t tag)
+/* Sets up the producer's end of an empty ring: zeroed slots, their number a power of two. */
+static inline void shmbus_ring_producer_init(struct shmbus_ring_producer *ring,
+					     struct shmbus_slot *slots, uint32_t capacity,
+					     const SHMBUS_ATOMIC(uint64_t) * head)
 {
-	struct shmbus_slot *slot = &ring->slots[position & ring->mask];
+	ring->next = slots;
+	ring->limit = slots + capacity;
+	ring->phase = SHMBUS_TAG_PHASE;
+	ring->slots = slots;
+	ring->lap = 0;
+	ring->granted = capacity;
+	ring->capacity = capacity;
+	ring->head = head;
+}
 
+/* Samples written ever. */
+static inline uint64_t shmbus_ring_written(const struct shmbus_ring_producer *ring)
+{
+	return ring->lap + (uint64_t)(ring->next - ring->slots);
+}
+
+static inline void shmbus__ring_store(const struct shmbus_ring_producer *ring,
+				      struct shmbus_slot *slot, uint64_t value, uint64_t tag)
+{
 	/* relaxed: the tag's release publishes it. */
 	atomic_store_explicit(&slot->value, value, SHMBUS_RELAXED);
 	/* R1 release: publishes the value; pairs with A1 in shmbus_ring_peek(). */
-	atomic_store_explicit(&slot->tag, tag | shmbus_ring_phase(position, ring->order),
-			      SHMBUS_RELEASE);
+	atomic_store_explicit(&slot->tag, tag | ring->phase, SHMBUS_RELEASE);
 }
 
 /* Appends a sample. Returns false, and does nothing, when the slots last known to be free are
- * used up: shmbus_ring_refresh() may find more. */
+ * used up, or the lap is: shmbus_ring_refresh() may find more. */
 static inline bool shmbus_ring_push(struct shmbus_ring_producer *ring, uint64_t value, uint64_t tag)
 {
-	uint64_t position = ring->position;
+	struct shmbus_slot *slot = ring->next;
 
-	if (SHMBUS_UNLIKELY(position == ring->limit))
+	if (SHMBUS_UNLIKELY(slot == ring->limit))
 		return false;
-	shmbus__ring_store(ring, position, value, tag);
-	ring->position = position + 1;
+	shmbus__ring_store(ring, slot, value, tag);
+	ring->next = slot + 1;
 	return true;
 }
 
-/* Appends two samples or none. */
+/* Appends two samples or none. Returns false also where the lap ends between the two. */
 static inline bool shmbus_ring_push_two(struct shmbus_ring_producer *ring, uint64_t value,
 					uint64_t tag, uint64_t value2, uint64_t tag2)
 {
-	uint64_t position = ring->position;
+	struct shmbus_slot *slot = ring->next;
 
-	if (SHMBUS_UNLIKELY(ring->limit - position < 2))
+	if (SHMBUS_UNLIKELY(ring->limit - slot < 2))
 		return false;
-	shmbus__ring_store(ring, position, value, tag);
-	shmbus__ring_store(ring, position + 1, value2, tag2);
-	ring->position = position + 2;
+	shmbus__ring_store(ring, slot, value, tag);
+	shmbus__ring_store(ring, slot + 1, value2, tag2);
+	ring->next = slot + 2;
 	return true;
 }
 
-/* Reads the head. Returns the number of free slots, or -1 for a head that makes no sense: one
- * that lies ahead of the producer or more than a lap behind. Such a ring counts as full. */
+/* Begins the next lap where this one is used up, with the slots already known to be free. */
+static inline void shmbus_ring_turn(struct shmbus_ring_producer *ring)
+{
+	uint64_t room = ring->granted - shmbus_ring_written(ring);
+	uint64_t left;
+
+	if (ring->next == ring->slots + ring->capacity) {
+		ring->next = ring->slots;
+		ring->lap += ring->capacity;
+		ring->phase ^= SHMBUS_TAG_PHASE;
+	}
+	left = (uint64_t)(ring->slots + ring->capacity - ring->next);
+	ring->limit = ring->next + (room < left ? room : left);
+}
+
+/* Reads the head. Returns the number of free slots, those of the next lap included, or -1 for a
+ * head that makes no sense: one that lies ahead of the producer or more than a lap behind. Such
+ * a ring counts as full. After 1 or more shmbus_ring_push() succeeds. */
 static inline int64_t shmbus_ring_refresh(struct shmbus_ring_producer *ring)
 {
 	/* A2 acquire: the consumer has read what the head passed; pairs with R2. */
 	uint64_t head = atomic_load_explicit(ring->head, SHMBUS_ACQUIRE);
-	uint64_t used = ring->position - head;
+	uint64_t written = shmbus_ring_written(ring);
 
-	if (SHMBUS_UNLIKELY(used > (uint64_t)ring->mask + 1)) {
-		ring->limit = ring->position;
+	if (SHMBUS_UNLIKELY(written - head > ring->capacity)) {
+		ring->granted = written;
+		ring->limit = ring->next;
 		return -1;
 	}
-	ring->limit = head + ring->mask + 1;
-	return (int64_t)(ring->limit - ring->position);
+	ring->granted = head + ring->capacity;
+	shmbus_ring_turn(ring);
+	return (int64_t)(ring->granted - written);
 }
 
 /* Reads the sample at a position. Returns false where it is not published yet. */
