@@ -20,6 +20,7 @@
 #include "event.h"
 #include "hints.h"
 #include "options.h"
+#include "recent.h"
 #include "registry.h"
 #include "rejects.h"
 #include "totals.h"
@@ -28,6 +29,7 @@ struct agent {
 	struct options options;
 	struct registry registry;
 	struct totals totals;
+	struct recent recent;
 	struct checkpoint checkpoint;
 	struct rejects rejects;
 	struct hints hints; /* discovery -> reaper: look at this session now */

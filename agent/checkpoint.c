@@ -95,6 +95,7 @@ void checkpoint_session(struct session *session, struct totals *totals,
 	committed->metric_count = live->metric_count;
 	committed->derived_count = live->derived_count;
 	committed->label_count = live->label_count;
+	committed->flags = live->flags;
 	committed->sign_ns = live->sign_ns;
 	committed->shm_bytes = session->consumer->segment_size;
 	committed->state = live->state;

@@ -32,6 +32,8 @@ static void encode_memory(msgpack_packer *packer, const struct session *session)
 {
 	uint64_t rss = atomic_load_explicit(&session->process.rss_bytes, memory_order_relaxed);
 	bool finished = session->committed.state >= SESSION_ENDED;
+	uint32_t flags = session->committed.flags;
+	bool asked = (flags & SHMBUS_FLAG_LOCK_ASKED) != 0;
 	uint64_t slices = 0;
 
 	for (uint32_t i = 0; i < session->committed.metric_count; i++)
@@ -39,12 +41,14 @@ static void encode_memory(msgpack_packer *packer, const struct session *session)
 			slices += slices_bytes(&session->metrics[i]->slices) +
 				  8u * (session->metrics[i]->committed.histogram.length * 2u);
 	pack_text(packer, "memory");
-	msgpack_pack_map(packer, rss != 0 && !finished ? 3 : 2);
+	msgpack_pack_map(packer, 2 + (rss != 0 && !finished) + asked);
 	pack_u64(packer, "shm_bytes", session->committed.shm_bytes);
 	pack_u64(packer, "agent_bytes",
 		 atomic_load_explicit(&session->agent_bytes, memory_order_relaxed) + slices);
 	if (rss != 0 && !finished)
 		pack_u64(packer, "process_rss_bytes", rss);
+	if (asked)
+		pack_bool(packer, "locked", (flags & SHMBUS_FLAG_LOCK_FAILED) == 0);
 }
 
 static void encode_writers(msgpack_packer *packer, const struct session *session)
@@ -94,6 +98,7 @@ static void session_metric(msgpack_packer *packer, const struct session *session
 		.entry = &metric->entry,
 		.series = &metric->committed,
 		.slices = session->committed.state < SESSION_ENDED ? &metric->slices : NULL,
+		.deadline = metric->committed_period_ns != 0,
 		.period_ns = metric->committed_period_ns,
 		.present = metric->present,
 		.real = metric->entry.real,
@@ -235,6 +240,7 @@ static void total_metric(msgpack_packer *packer, const struct total *total,
 		.entry = &total->entry,
 		.series = &total->series,
 		.slices = &total->slices,
+		.deadline = total->entry.period_ns != 0 || total->entry.rate_hz != 0,
 		.sessions = total->sessions,
 		.states = total->states,
 		.present = counter || total->present != 0,
@@ -254,7 +260,7 @@ static void encode_totals(msgpack_packer *packer, struct agent *agent,
 	const struct totals *totals = &agent->totals;
 
 	pack_text(packer, "totals");
-	msgpack_pack_map(packer, 7);
+	msgpack_pack_map(packer, 8);
 	pack_u64(packer, "sessions_total",
 		 atomic_load_explicit(&agent->sessions_total, memory_order_relaxed));
 	pack_u64(packer, "sessions_active", numbers->sessions_active);
@@ -262,6 +268,8 @@ static void encode_totals(msgpack_packer *packer, struct agent *agent,
 	pack_u64(packer, "sessions_lost", numbers->sessions_lost);
 	pack_u64(packer, "dropped_total", agent->checkpoint.numbers.dropped_total);
 	pack_u64(packer, "overflow_total", totals->overflow);
+	pack_text(packer, "recent");
+	recent_encode(packer, &agent->recent, totals);
 	pack_text(packer, "metrics");
 	msgpack_pack_array(packer, totals->count);
 	for (uint32_t i = 0; i < totals->count; i++)

@@ -94,13 +94,10 @@ static void encode_worst(msgpack_packer *packer, const struct worst *worst)
 		pack_u64(packer, "correlation_id", worst->correlation_id);
 }
 
-/* The target is met while no more samples lie above it than the quantile leaves room for. */
 static void encode_target(msgpack_packer *packer, const struct shmbus_metric_entry *entry,
 			  const struct series *series)
 {
 	uint64_t count = series->lifetime.count;
-	uint32_t allowed_ppm = 1000000u - entry->target_quantile_ppm;
-	bool met = (uint128)series->violations * 1000000u <= (uint128)count * allowed_ppm;
 
 	pack_text(packer, "target");
 	msgpack_pack_map(packer, count != 0 ? 6 : 3);
@@ -109,8 +106,7 @@ static void encode_target(msgpack_packer *packer, const struct shmbus_metric_ent
 	pack_u64(packer, "violations", series->violations);
 	if (count == 0)
 		return;
-	pack_text(packer, "met");
-	met ? msgpack_pack_true(packer) : msgpack_pack_false(packer);
+	pack_bool(packer, "met", series_target_met(series, entry));
 	pack_real(packer, "violation_ratio", (double)series->violations / (double)count);
 	encode_worst(packer, &series->worst);
 }
@@ -122,20 +118,22 @@ static void encode_period(msgpack_packer *packer, const struct metric_view *view
 	uint64_t count = view->series->lifetime.count;
 	struct window_summary wait = {0};
 	bool cycle = view->quantum != 0;
+	bool one = view->period_ns != 0; /* of the bus it may be many */
 
-	if (view->wait != NULL)
+	if (one && view->wait != NULL)
 		window_summarise(view->wait->window, scratch, &wait);
 	pack_text(packer, "period");
-	msgpack_pack_map(packer, 3 + (cycle ? 2 : 0) + (view->has_xruns ? 1 : 0) +
-					 (count != 0 ? 3 : 0) + (wait.count != 0 ? 1 : 0));
-	pack_u64(packer, "period_ns", view->period_ns);
+	msgpack_pack_map(packer, 2 + one + (cycle ? 2 : 0) + (view->has_xruns ? 1 : 0) +
+					 (count != 0 ? 2 + one : 0) + (wait.count != 0 ? 1 : 0));
+	if (one)
+		pack_u64(packer, "period_ns", view->period_ns);
 	if (cycle) {
 		pack_u64(packer, "quantum", view->quantum);
 		pack_u64(packer, "rate_hz", view->entry->rate_hz);
 	}
 	if (wait.count != 0)
 		pack_real(packer, "wait_ratio", wait.mean / (double)view->period_ns);
-	if (count != 0)
+	if (one && count != 0)
 		pack_real(packer, "busy_ratio", busy->mean / (double)view->period_ns);
 	pack_u64(packer, "misses", deadline->misses);
 	if (count != 0)
@@ -155,7 +153,7 @@ static uint32_t timer_keys(const struct metric_view *view)
 		keys += 8; /* sum, min, max, mean, std, quantiles, window, histogram */
 	keys += view->slices != NULL;
 	keys += view->entry->target != 0;
-	keys += view->period_ns != 0;
+	keys += view->deadline;
 	return keys;
 }
 
@@ -185,7 +183,7 @@ static void encode_timer(msgpack_packer *packer, const struct metric_view *view,
 		encode_time_windows(packer, view->slices);
 	if (view->entry->target != 0)
 		encode_target(packer, view->entry, view->series);
-	if (view->period_ns != 0)
+	if (view->deadline)
 		encode_period(packer, view, &summary, scratch);
 }
 

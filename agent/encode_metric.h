@@ -25,6 +25,12 @@ static inline void pack_u64(msgpack_packer *packer, const char *key, uint64_t va
 	msgpack_pack_uint64(packer, value);
 }
 
+static inline void pack_bool(msgpack_packer *packer, const char *key, bool value)
+{
+	pack_text(packer, key);
+	value ? msgpack_pack_true(packer) : msgpack_pack_false(packer);
+}
+
 /* A number that is not finite must not get out; callers rule it out, this makes it null. */
 static inline void pack_real(msgpack_packer *packer, const char *key, double value)
 {
@@ -46,7 +52,8 @@ struct metric_view {
 	const struct shmbus_metric_entry *entry;
 	const struct series *series; /* timers */
 	const struct slices *slices; /* timers; NULL: no time windows */
-	uint64_t period_ns;          /* 0: none */
+	bool deadline;               /* there is a period, or there are many */
+	uint64_t period_ns;          /* 0: none, or many */
 	uint32_t quantum;            /* 0: no cycle */
 	const struct series *wait;   /* the cycle's WAIT; NULL: unknown */
 	bool has_xruns;

@@ -144,6 +144,7 @@ int main(int argc, char **argv)
 	status = run(&agent, &signals);
 	registry_free(&agent.registry);
 	totals_free(&agent.totals);
+	recent_free(&agent.recent);
 	log_line("stopped");
 	close(lock_fd);
 	return status;

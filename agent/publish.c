@@ -161,12 +161,13 @@ static void session_encode(struct publisher *publisher, struct session *session)
 }
 
 /* A finished session's numbers are in the log for good; the rest of its memory may go. */
-static void session_finish(struct session *session)
+static void session_finish(struct publisher *publisher, struct session *session)
 {
 	if (session->published.final || session->committed.state < SESSION_ENDED ||
 	    atomic_load_explicit(&session->stage, memory_order_acquire) != SESSION_GONE)
 		return;
 	session->published.final = true;
+	recent_add(&publisher->agent->recent, session);
 	session_forget(session);
 	/* release: the reaper may free the rest; pairs with expired() in reap.c. */
 	atomic_store_explicit(&session->forgotten, true, memory_order_release);
@@ -196,7 +197,7 @@ static void sessions_append(struct publisher *publisher)
 			published->position = snapshot_log_forward(
 				&publisher->log, published->position, published->size);
 		published->pending = false;
-		session_finish(session);
+		session_finish(publisher, session);
 	}
 }
 

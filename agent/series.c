@@ -4,6 +4,14 @@
 
 #include "series.h"
 
+bool series_target_met(const struct series *series, const struct shmbus_metric_entry *entry)
+{
+	uint32_t allowed_ppm = 1000000u - entry->target_quantile_ppm;
+
+	return (uint128)series->violations * 1000000u <=
+	       (uint128)series->lifetime.count * allowed_ppm;
+}
+
 int series_init(struct series *series, uint32_t window_size)
 {
 	*series = (struct series){.lifetime = LIFETIME_EMPTY};

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <shmbus/layout.h>
+
 #include "histogram.h"
 #include "lifetime.h"
 #include "window.h"
@@ -40,6 +42,9 @@ struct series {
 	struct worst worst;
 	struct deadline deadline;
 };
+
+/* Whether no more samples lie above the target than its quantile leaves room for. */
+bool series_target_met(const struct series *series, const struct shmbus_metric_entry *entry);
 
 /* Returns 0 or -ENOMEM. */
 int series_init(struct series *series, uint32_t window_size);

@@ -108,6 +108,7 @@ struct session_live {
 	uint32_t writer_count;
 	uint32_t derived_count;
 	uint32_t label_count;
+	uint32_t flags;    /* of the header */
 	uint64_t overflow; /* samples of no known timer */
 	uint64_t heartbeat_ticks;
 	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */
@@ -123,6 +124,7 @@ struct session_committed {
 	uint32_t writer_count;
 	uint32_t derived_count;
 	uint32_t label_count;
+	uint32_t flags;
 	uint64_t aggregated;
 	uint64_t dropped;
 	uint64_t overflow;

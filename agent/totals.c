@@ -99,6 +99,7 @@ struct total *totals_of(struct totals *totals, const struct shmbus_metric_entry 
 			total_free(total);
 			return NULL;
 		}
+		total->number = totals->count;
 		totals->all[totals->count++] = total;
 	}
 	total->sessions++;

@@ -20,6 +20,7 @@
 
 struct total {
 	struct shmbus_metric_entry entry; /* of the first session that had it */
+	uint32_t number;                  /* in totals.all */
 	uint64_t sessions;                /* that ever had it */
 	bool dirty;
 	struct series series; /* timers */

@@ -40,6 +40,12 @@ TAP_PLAN = re.compile(r"^1\.\.(\d+)\s*(?:#\s*skip\b\s*(.*))?$", re.IGNORECASE)
 CRITERION_LEFT_OUT = "test was skipped"
 
 
+def few(complaints):
+    """The first of them, and how many more: a test can leave a thousand segments behind."""
+    more = len(complaints) - 3
+    return complaints if more <= 0 else [*complaints[:3], f"and {more} more like that"]
+
+
 class Tap:
     """What a test program said of itself."""
 
@@ -314,7 +320,7 @@ class Runner:
         deadline = time.monotonic() + GRACE_S
         while (left := self.children.left_by(session, mark)) and time.monotonic() < deadline:
             time.sleep(0.02)
-        named = [f"left process {pid} behind: {command_of(pid)}" for pid in left]
+        named = few([f"left process {pid} behind: {command_of(pid)}" for pid in left])
         while left:
             kill_all(left)
             time.sleep(0.02)
@@ -326,7 +332,7 @@ class Runner:
         left = [name for name in segments_of(bus) if name not in before]
         for name in left:
             (SHM_DIR / name).unlink(missing_ok=True)
-        return [f"left /dev/shm/{name} behind" for name in left]
+        return few([f"left /dev/shm/{name} behind" for name in left])
 
 
 def tests_of(build, names):

@@ -201,7 +201,7 @@ static void options_parse(int argc, char **argv)
 		exit(2);
 }
 
-/* Many sessions of one small ring each: for tests of numbers. */
+/* Many sessions of one small ring each, one after the other or, held, at once. */
 static void many(void)
 {
 	struct thread thread;
@@ -213,10 +213,13 @@ static void many(void)
 			exit(1);
 		thread.ledger = NULL;
 		thread_run(&thread);
+		if (!options.hold)
+			shmbus_session_close(session);
 	}
 	puts("{}");
 	fflush(stdout);
-	getchar();
+	if (options.hold)
+		getchar();
 }
 
 int main(int argc, char **argv)

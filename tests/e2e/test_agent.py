@@ -98,6 +98,25 @@ class Accounts(Bus):
         self.assertAlmostEqual(value["std"], 288.6749902572095, places=9)
         self.assertEqual(metric(snapshot["totals"], "done")["value"], 3000)
 
+    def test_recent(self):
+        """The averages over the last 100 finished sessions, each of which counts once."""
+        self.agent("--ttl", "0s")
+        self.producer("--count", "1000", "--sessions", "101").wait(timeout=60)
+        self.wait_for(lambda: self.snapshot()["totals"]["sessions_ended"] == 101, "101 ended")
+        killed = self.producer("--count", "101", "--hold")
+        self.report(killed)
+        self.stop(killed, signal.SIGKILL)
+        recent = self.wait_for(
+            lambda: (r := self.snapshot()["totals"]["recent"])["lost"] == 1 and r,
+            "the killed session")
+        self.assertEqual(recent["sessions"], 100)
+        self.assertGreater(recent["duration_ns"], 0)
+        value = metric(recent, "value")
+        self.assertEqual((value["sessions"], value["count"], value["max"]),
+                         (100, 99 * 1000 + 101, 1000))
+        self.assertAlmostEqual(value["mean"], (99 * 500.5 + 51) / 100)
+        self.assertEqual((value["judged"], value["met"]), (100, 1))
+
 
 class Life(Bus):
     def test_agent_later(self):
@@ -151,7 +170,7 @@ class Life(Bus):
 
     def test_thousand_sessions(self):
         self.agent()
-        producer = self.producer("--sessions", "1000", "--ring", "64", "--count", "10")
+        producer = self.producer("--sessions", "1000", "--hold", "--ring", "64", "--count", "10")
         snapshot = self.wait_for(
             lambda: (s := self.snapshot()) and s["totals"]["sessions_active"] == 1000 and
             metric(s["totals"], "value")["count"] == 10000 and s, "1000 sessions", 60)
@@ -163,7 +182,7 @@ class Life(Bus):
 
     def test_session_limit(self):
         self.agent("--max-sessions", "3")
-        self.producer("--sessions", "5", "--ring", "64", "--count", "1")
+        self.producer("--sessions", "5", "--hold", "--ring", "64", "--count", "1")
         snapshot = self.wait_for(
             lambda: (s := self.snapshot()) and s["agent"]["rejected"].get("limit") and s,
             "a refusal")
