@@ -25,7 +25,8 @@ int shmbus__fail(int error, const char *format, ...)
 const char *shmbus_strerror(int error)
 {
 	static _Thread_local char text[128];
-	int number = error < 0 ? -error : error;
+	/* Unsigned, because INT_MIN has no negative; it is an unknown error like others. */
+	int number = error < 0 ? (int)-(unsigned)error : error;
 
 	if (error < 0 && error == last.error)
 		return last.text;
