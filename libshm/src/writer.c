@@ -154,6 +154,8 @@ int shmbus_writer_open(struct shmbus_session *session, const struct shmbus_write
 	writer = writer_reuse(session, filled.name, capacity);
 	if (writer == NULL)
 		error = writer_make(session, filled.name, capacity, &writer);
+	else if (writer->correlation != 0) /* what the last thread worked for is not ours */
+		shmbus__control(writer, 0, shmbus_now(), SHMBUS_CONTROL_CORRELATION);
 	if (error == 0) {
 		writer->open = true;
 		writer->block->tid = (uint32_t)gettid();
