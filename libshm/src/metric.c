@@ -97,11 +97,18 @@ static void text_set(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text != NULL ? text : "");
 }
 
+/* In millionths; neither 0, which says nothing, nor 1, which no sample could ever miss. */
+static uint32_t quantile_ppm(double quantile)
+{
+	double ppm = (quantile != 0 ? quantile : 0.99) * 1000000.0 + 0.5;
+
+	return ppm < 1 ? 1 : ppm >= 999999 ? 999999 : (uint32_t)ppm;
+}
+
 static void entry_fill(struct shmbus_metric_entry *entry,
 		       const struct shmbus_metric_options *options)
 {
 	const char *unit = options->kind == SHMBUS_TIMER ? "ns" : "1";
-	double quantile = options->target_quantile != 0 ? options->target_quantile : 0.99;
 
 	text_set(entry->name, sizeof entry->name, options->name);
 	text_set(entry->unit, sizeof entry->unit, options->unit != NULL ? options->unit : unit);
@@ -116,7 +123,7 @@ static void entry_fill(struct shmbus_metric_entry *entry,
 	entry->window = options->window;
 	entry->target = options->target;
 	entry->target_quantile_ppm =
-		options->target != 0 ? (uint32_t)(quantile * 1000000.0 + 0.5) : 0;
+		options->target != 0 ? quantile_ppm(options->target_quantile) : 0;
 	entry->period_ns = options->period_ns;
 }
 
@@ -242,13 +249,17 @@ int shmbus_cycle_define(struct shmbus_session *session, const struct shmbus_cycl
 	entry.period_ns = (uint64_t)options->quantum * 1000000000u / options->rate_hz;
 	entry.wait_metric = (uint16_t)out->wait;
 	entry.xruns_metric = (uint16_t)out->xruns;
-	return metric_add(session, &entry, &out->busy);
+	error = metric_add(session, &entry, &out->busy);
+	/* A cycle that was there already told its own quantum: ours, where it is another, shall be
+	 * told by the first shmbus_cycle(). */
+	if (error == 0)
+		out->quantum = shmbus__metric_entry(session, out->busy)->quantum;
+	return error;
 }
 
 /* ---- derived values ---- */
 
-static int derived_options_check(const struct shmbus_session *session,
-				 const struct shmbus_derived_options *options)
+static int derived_options_check(const struct shmbus_derived_options *options)
 {
 	int error = shmbus__name_check("derived", options->name, SHMBUS_NAME_SIZE);
 
@@ -258,6 +269,9 @@ static int derived_options_check(const struct shmbus_session *session,
 		return shmbus__fail(-EINVAL,
 				    "derived \"%s\": rule %d is not one of enum shmbus_derive",
 				    options->name, (int)options->rule);
+	if (!(options->scale > -1e300 && options->scale < 1e300))
+		return shmbus__fail(-EINVAL, "derived \"%s\": scale must be within 1e300",
+				    options->name);
 	if (options->numerator_count == 0 || options->denominator_count == 0 ||
 	    options->numerator_count > SHMBUS_DERIVED_OPERANDS_MAX ||
 	    options->denominator_count > SHMBUS_DERIVED_OPERANDS_MAX - options->numerator_count)
@@ -265,16 +279,16 @@ static int derived_options_check(const struct shmbus_session *session,
 				    "derived \"%s\": at least one operand on each side, at most "
 				    "%u in all",
 				    options->name, SHMBUS_DERIVED_OPERANDS_MAX);
-	if (session->header == NULL || session->orphan)
-		return 0;
-	for (size_t i = 0; i < options->numerator_count; i++)
-		if (options->numerator[i] >= session->metric_count)
-			return shmbus__fail(-EINVAL, "derived \"%s\": no such metric",
-					    options->name);
-	for (size_t i = 0; i < options->denominator_count; i++)
-		if (options->denominator[i] >= session->metric_count)
-			return shmbus__fail(-EINVAL, "derived \"%s\": no such metric",
-					    options->name);
+	return 0;
+}
+
+/* Under the session's lock, which other threads take to define metrics. */
+static int operands_check(const struct shmbus_session *session, const char *name,
+			  const shmbus_metric *operands, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (operands[i] >= session->metric_count)
+			return shmbus__fail(-EINVAL, "derived \"%s\": no such metric", name);
 	return 0;
 }
 
@@ -298,7 +312,14 @@ static int derived_append(struct shmbus_session *session,
 	struct shmbus_header *header = session->header;
 	struct shmbus_derived_entry *entries =
 		(struct shmbus_derived_entry *)((char *)header + header->derived_offset);
+	int error = operands_check(session, options->name, options->numerator,
+				   options->numerator_count);
 
+	if (error == 0)
+		error = operands_check(session, options->name, options->denominator,
+				       options->denominator_count);
+	if (error != 0)
+		return error;
 	for (uint32_t i = 0; i < session->derived_count; i++)
 		if (strcmp(entries[i].name, options->name) == 0)
 			return shmbus__fail(-EEXIST, "derived \"%s\" exists", options->name);
@@ -316,7 +337,7 @@ static int derived_append(struct shmbus_session *session,
 int shmbus_derived_define(struct shmbus_session *session,
 			  const struct shmbus_derived_options *options)
 {
-	int error = derived_options_check(session, options);
+	int error = derived_options_check(options);
 
 	if (error != 0 || session->header == NULL || session->orphan)
 		return error;

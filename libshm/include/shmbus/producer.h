@@ -170,7 +170,7 @@ SHMBUS_PUBLIC int shmbus_cycle_define(struct shmbus_session *session,
 struct shmbus_derived_options {
 	const char *name;
 	enum shmbus_derive rule;
-	double scale; /* 0 stands for 1; 100 makes a ratio a percentage */
+	double scale; /* 0 stands for 1; 100 makes a ratio a percentage; within +-1e300 */
 	const shmbus_metric *numerator;
 	size_t numerator_count;
 	const shmbus_metric *denominator;
