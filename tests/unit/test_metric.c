@@ -398,7 +398,8 @@ Test(derived, every_field_arrives)
 Test(derived, refused)
 {
 	shmbus_metric metric = metric_defined(session, "m", SHMBUS_TIMER), none = 1, overflow = 4;
-	struct shmbus_derived_options good = derived_of(&metric), o;
+	shmbus_metric many[20] = {metric};
+	struct shmbus_derived_options good = derived_of(many), o;
 	static const double scales[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, 1e300};
 	char name[8];
 
