@@ -9,7 +9,13 @@
 #include "metrics.h"
 #include "options.h"
 
+struct engine;
+
+/* Finds the files and makes ready to play. NULL, with a message, where that fails. */
+struct engine *engine_new(const struct options *options);
+void engine_free(struct engine *engine);
+
 /* Plays until the time is over or *stop is set. Returns an exit status. */
-int engine_run(const struct options *options, struct metrics *metrics, _Atomic bool *stop);
+int engine_run(struct engine *engine, struct metrics *metrics, _Atomic bool *stop);
 
 #endif /* PLAYER_ENGINE_H */

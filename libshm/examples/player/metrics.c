@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
 
 #include <samplerate.h>
@@ -44,7 +45,7 @@ static shmbus_metric value(struct metrics *metrics, const char *name, enum shmbu
 }
 
 static void derive(struct metrics *metrics, const char *name, enum shmbus_derive rule, double scale,
-		   shmbus_metric numerator, shmbus_metric denominator)
+		   shmbus_metric numerator, const shmbus_metric *denominator, size_t count)
 {
 	struct shmbus_derived_options options = {
 		.name = name,
@@ -52,11 +53,22 @@ static void derive(struct metrics *metrics, const char *name, enum shmbus_derive
 		.scale = scale,
 		.numerator = &numerator,
 		.numerator_count = 1,
-		.denominator = &denominator,
-		.denominator_count = 1,
+		.denominator = denominator,
+		.denominator_count = count,
 	};
 
 	check(shmbus_derived_define(metrics->session, &options));
+}
+
+static void derive_all(struct metrics *m)
+{
+	shmbus_metric stages[] = {m->read, m->process, m->write};
+
+	derive(m, "realtime.factor", SHMBUS_DERIVE_RATIO, 1, m->cycle.busy, &m->media_time, 1);
+	derive(m, "xrun.percent", SHMBUS_DERIVE_RATIO, 100, m->cycle.xruns, &m->cycles, 1);
+	/* What a cycle does beside its work, and how long a block lies in the queues. */
+	derive(m, "unattributed", SHMBUS_DERIVE_REMAINDER, 1, m->cycle.busy, &m->process, 1);
+	derive(m, "queued", SHMBUS_DERIVE_REMAINDER, 1, m->latency, stages, 3);
 }
 
 static void define_all(struct metrics *m, const struct options *options)
@@ -70,14 +82,16 @@ static void define_all(struct metrics *m, const struct options *options)
 	};
 	char build[SHMBUS_TEXT_SIZE];
 
-	m->decode = timer(m, "decode", "decode", "reading and decoding one block", 0);
-	m->resample = timer(m, "resample", "decode", "rate conversion of one block", 0);
+	m->decode = timer(m, "decode", "read", "decoding a piece of a file", 0);
+	m->read =
+		timer(m, "read", "read", "one block from the files: decoding, rate conversion", 0);
 	m->process = timer(m, "process", "process", "all work on one block", period_ns / 2);
 	m->convolve = timer(m, "convolve", "process", "the convolution's part of it", 0);
 	m->write = timer(m, "write", "write", "handing one block to the sink", 0);
+	m->latency = timer(m, "latency", NULL, "one block from its reading to the sink", 0);
 	check(shmbus_cycle_define(m->session, &cycle, &m->cycle));
 	m->frames = value(m, "frames", SHMBUS_COUNTER, "{frame}", NULL, false);
-	m->blocks = value(m, "blocks", SHMBUS_COUNTER, "{block}", NULL, false);
+	m->cycles = value(m, "cycles", SHMBUS_COUNTER, "{cycle}", NULL, false);
 	m->media_time = value(m, "media.time", SHMBUS_COUNTER, "ns", NULL, false);
 	m->queue_depth = value(m, "queue.depth", SHMBUS_GAUGE, "{block}", NULL, false);
 	m->level = value(m, "level.peak", SHMBUS_GAUGE, "dB", NULL, true);
@@ -85,9 +99,7 @@ static void define_all(struct metrics *m, const struct options *options)
 		value(m, "state", SHMBUS_STATESET, "1", "starting|playing|draining|stopped", false);
 	snprintf(build, sizeof build, "%.24s; %.30s", sf_version_string(), src_get_version());
 	value(m, "build", SHMBUS_INFO, "1", build, false);
-	derive(m, "realtime.factor", SHMBUS_DERIVE_RATIO, 1, m->cycle.busy, m->media_time);
-	derive(m, "unattributed", SHMBUS_DERIVE_REMAINDER, 1, m->process, m->convolve);
-	derive(m, "xrun.percent", SHMBUS_DERIVE_RATIO, 100, m->cycle.xruns, m->blocks);
+	derive_all(m);
 }
 
 static struct shmbus_writer *writer(struct metrics *metrics, const char *name, uint32_t ring)
@@ -99,9 +111,10 @@ static struct shmbus_writer *writer(struct metrics *metrics, const char *name, u
 	return opened;
 }
 
-void metrics_open(struct metrics *metrics, const struct options *options)
+int metrics_open(struct metrics *metrics, const struct options *options)
 {
 	char rate[16], quantum[16];
+	int error;
 	struct shmbus_session_options session = {
 		.bus = options->bus,
 		.service = options->service,
@@ -113,7 +126,12 @@ void metrics_open(struct metrics *metrics, const struct options *options)
 
 	snprintf(rate, sizeof rate, "%u", options->rate_hz);
 	snprintf(quantum, sizeof quantum, "%u", options->quantum);
-	check(shmbus_session_open(&session, &metrics->session));
+	error = shmbus_session_open(&session, &metrics->session);
+	if (error == -EINVAL || error == -E2BIG) {
+		fprintf(stderr, "shmbus-player: %s\n", shmbus_strerror(error));
+		return 2;
+	}
+	check(error);
 	check(shmbus_label_set(metrics->session, "rate", rate));
 	check(shmbus_label_set(metrics->session, "quantum", quantum));
 	metrics->disk = writer(metrics, "disk", options->ring);
@@ -121,26 +139,33 @@ void metrics_open(struct metrics *metrics, const struct options *options)
 	metrics->sink = writer(metrics, "sink", options->ring);
 	define_all(metrics, options);
 	shmbus_set(metrics->audio, metrics->state, STATE_STARTING);
+	if (!options->quiet && shmbus_session_id(metrics->session)[0] != '\0')
+		fprintf(stderr, "shmbus-player: session %s, %s frames at %s Hz\n",
+			shmbus_session_id(metrics->session), quantum, rate);
+	return 0;
 }
 
-static void report(const char *name, const struct shmbus_writer *from, const char *after)
+static void report(const char *name, const struct shmbus_writer_stats *stats, const char *after)
 {
-	struct shmbus_writer_stats stats;
-
-	shmbus_writer_stats_get(from, &stats);
 	printf("\"%s\":{\"attempted\":%llu,\"recorded\":%llu,\"dropped\":%llu}%s", name,
-	       (unsigned long long)stats.attempted, (unsigned long long)stats.recorded,
-	       (unsigned long long)stats.dropped, after);
+	       (unsigned long long)stats->attempted, (unsigned long long)stats->recorded,
+	       (unsigned long long)stats->dropped, after);
 }
 
 void metrics_close(struct metrics *metrics, const struct options *options)
 {
+	struct shmbus_writer_stats disk, audio, sink;
+
 	shmbus_set(metrics->audio, metrics->state, STATE_STOPPED);
+	shmbus_writer_stats_get(metrics->disk, &disk);
+	shmbus_writer_stats_get(metrics->audio, &audio);
+	shmbus_writer_stats_get(metrics->sink, &sink);
+	/* Before the report: whoever reads it may have gone. */
+	shmbus_session_close(metrics->session);
 	if (options->report) {
 		putchar('{');
-		report("disk", metrics->disk, ",");
-		report("audio", metrics->audio, ",");
-		report("sink", metrics->sink, "}\n");
+		report("disk", &disk, ",");
+		report("audio", &audio, ",");
+		report("sink", &sink, "}\n");
 	}
-	shmbus_session_close(metrics->session);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,9 @@
 static const char help[] =
 	"Usage: shmbus-player [OPTION]... [FILE|FOLDER]...\n\n"
 	"Plays audio files block by block, at the pace of a device that nobody hears, and records\n"
-	"what that costs: the example producer of shmbus. Without files it plays those of\n"
-	"/usr/share/sounds/alsa (Debian: alsa-utils), again and again.\n\n"
+	"what that costs: the example producer of shmbus. It plays WAV, AIFF, FLAC, Ogg and what\n"
+	"else libsndfile reads, of a FOLDER all that can be played, again and again; without\n"
+	"arguments the files of /usr/share/sounds/alsa (Debian: alsa-utils).\n\n"
 	"      --bus NAME           the bus (default: $SHMBUS_BUS, else \"default\")\n"
 	"      --service NAME       (default: player)\n"
 	"      --id ID              the session's name\n"
@@ -24,10 +25,12 @@ static const char help[] =
 	"      --overload-every N   only in every Nth cycle: 1 to 1000000 (default 1)\n"
 	"      --ring SAMPLES       of each writer (default 16384)\n"
 	"      --realtime           ask for SCHED_FIFO and locked memory\n"
-	"      --output FILE        write what is played to a WAV file\n"
+	"      --output FILE        write what is played to a WAV file, mono, 16 bits\n"
 	"      --report             at the end, print the writers' accounts as JSON\n"
 	"      --quiet              no other output\n"
 	"  -h, --help               this text\n\n"
+	"It ends at SIGINT, SIGTERM or SIGHUP. Exit status: 0; 1 where it cannot play or write; 2\n"
+	"where an option is not allowed.\n\n"
 	"Example:\n"
 	"  shmbus-player --seconds 10 --overload 130 --overload-every 4\n";
 
@@ -72,7 +75,7 @@ static bool number(const char *name, const char *text, uint32_t min, uint32_t ma
 	char *end;
 	unsigned long long value = strtoull(text, &end, 10);
 
-	if (end == text || *end != '\0' || text[0] == '-' || value < min || value > max) {
+	if (!isdigit((unsigned char)text[0]) || *end != '\0' || value < min || value > max) {
 		fprintf(stderr, "shmbus-player: %s %s is not allowed: %u to %u\n", name, text, min,
 			max);
 		return false;
@@ -81,12 +84,24 @@ static bool number(const char *name, const char *text, uint32_t min, uint32_t ma
 	return true;
 }
 
+/* The library checks the rest; to it an empty name stands for the default. */
+static bool bus(const char *text, struct options *out)
+{
+	out->bus = text;
+	if (text[0] != '\0')
+		return true;
+	fprintf(stderr, "shmbus-player: --bus \"\" is not allowed: 1 to %u of A-Z a-z 0-9 _ -\n",
+		SHMBUS_BUS_SIZE - 1);
+	return false;
+}
+
 static bool label(char *text, struct options *out)
 {
 	char *equals = strchr(text, '=');
 
 	if (equals == NULL || out->label_count == 8) {
-		fprintf(stderr, "shmbus-player: --label %s is not allowed: KEY=VALUE, 8 times\n",
+		fprintf(stderr,
+			"shmbus-player: --label %s is not allowed: KEY=VALUE, up to 8 times\n",
 			text);
 		return false;
 	}
@@ -100,7 +115,7 @@ static bool seconds(const char *text, struct options *out)
 	char *end;
 
 	out->seconds = strtod(text, &end);
-	if (end != text && *end == '\0' && out->seconds >= 0 && out->seconds <= 86400)
+	if (isdigit((unsigned char)text[0]) && *end == '\0' && out->seconds <= 86400)
 		return true;
 	fprintf(stderr, "shmbus-player: --seconds %s is not allowed: 0 to 86400\n", text);
 	return false;
@@ -110,8 +125,7 @@ static bool apply(int option, char *value, struct options *out)
 {
 	switch (option) {
 	case OPTION_BUS:
-		out->bus = value;
-		return true;
+		return bus(value, out);
 	case OPTION_SERVICE:
 		out->service = value;
 		return true;

@@ -12,7 +12,7 @@
 #define QUEUE_BLOCKS 64u
 
 struct block {
-	uint64_t number;
+	uint64_t born; /* shmbus_now() when it began to be read */
 	float samples[QUANTUM_MAX];
 };
 
