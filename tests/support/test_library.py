@@ -73,21 +73,31 @@ class Binary(unittest.TestCase):
         self.assertEqual(exported, declared)
 
 
-class Installed(unittest.TestCase):
+class Prefix(unittest.TestCase):
+    """An installed tree, moved after its installation; also for other files' tests."""
+
+    scratch_prefix = "shmbus "
+
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="shmbus ")
+        cls.scratch = tempfile.TemporaryDirectory(prefix=cls.scratch_prefix)
         cls.root = pathlib.Path(cls.scratch.name)
         run("cmake", "--install", BUILD, "--prefix", cls.root / "first")
         cls.prefix = cls.root / "moved"
         (cls.root / "first").rename(cls.prefix)
         cls.libdir = next(cls.prefix.rglob("libshmbus.so")).parent
         cls.env = dict(os.environ, LD_LIBRARY_PATH=str(cls.libdir))
-        (cls.root / "main.c").write_text(PROGRAM)
 
     @classmethod
     def tearDownClass(cls):
         cls.scratch.cleanup()
+
+
+class Installed(Prefix):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.root / "main.c").write_text(PROGRAM)
 
     def test_cmake_package(self):
         (self.root / "CMakeLists.txt").write_text(PROJECT)
