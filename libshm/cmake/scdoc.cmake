@@ -10,3 +10,7 @@ if(NOT result EQUAL 0)
 	file(REMOVE ${OUTPUT})
 	message(FATAL_ERROR "${INPUT}: scdoc failed")
 endif()
+# What scdoc cannot say: no hyphenation, which would break the names of fields in narrow columns,
+# and no word to the reader's terminal about names that are wider than tbl(1) had thought.
+file(READ ${OUTPUT} page)
+file(WRITE ${OUTPUT} ".nr HY 0\n.if (\\n[.warn] / 4 % 2) .warn (\\n[.warn] - 4)\n${page}")
