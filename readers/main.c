@@ -19,7 +19,8 @@ static void usage(FILE *out)
 	fputs("Usage: shmbus COMMAND [OPTION]...\n\nReads what a shmbus-agent publishes.\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\nAll take --bus NAME (default: $SHMBUS_BUS, else \"default\") and --help.\n"
+	fputs("\nAll take --bus NAME (default: $SHMBUS_BUS, else \"default\") and -h, --help.\n"
+	      "Before a command: -h, --help; -V, --version.\n"
 	      "Exit status: 0; 1 where there is nothing to read; 2 for what is not allowed.\n",
 	      out);
 }
