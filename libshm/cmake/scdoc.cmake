@@ -10,7 +10,12 @@ if(NOT result EQUAL 0)
 	file(REMOVE ${OUTPUT})
 	message(FATAL_ERROR "${INPUT}: scdoc failed")
 endif()
-# What scdoc cannot say: no hyphenation, which would break the names of fields in narrow columns,
-# and no word to the reader's terminal about names that are wider than tbl(1) had thought.
+# What scdoc cannot say. No hyphenation: it would break the names of fields in narrow columns. One
+# endless page on a terminal: a page's end would leave a blank line in a table. No warning about
+# names that are wider than tbl(1) had thought: it would go to the reader's terminal.
 file(READ ${OUTPUT} page)
-file(WRITE ${OUTPUT} ".nr HY 0\n.if (\\n[.warn] / 4 % 2) .warn (\\n[.warn] - 4)\n${page}")
+string(CONCAT prologue
+	".nr HY 0\n"
+	".if n .pl 9999v\n"
+	".if (\\n[.warn] / 4 % 2) .warn (\\n[.warn] - 4)\n")
+file(WRITE ${OUTPUT} "${prologue}${page}")
