@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tempfile
 import unittest
+import wave
 
 import manual
 from bus import BIN, BUILD, Bus
@@ -196,13 +197,19 @@ class Snapshot(Bus):
             os.fchmod(file.fileno(), 0o600)
             file.write(struct.pack("<QI4084x", 0x0a0d5355424d4853, 9 << 16))
 
-    def everything(self):
+    def sound(self, path):
+        """A second of silence."""
+        with wave.open(path, "wb") as file:
+            file.setparams((1, 2, 48000, 48000, "NONE", ""))
+            file.writeframes(bytes(2 * 48000))
+        return path
+
+    def everything(self, directory):
         """A document in which every kind of thing has happened."""
         self.agent("--stale-after", "100ms")
         self.forge()
-        with tempfile.TemporaryDirectory() as directory:
-            self.example(directory)
-        player = self.start("shmbus-player", "--quiet")
+        self.example(directory)
+        player = self.start("shmbus-player", "--quiet", self.sound(f"{directory}/silence.wav"))
         lost = self.producer("--id", "cut", "--count", "10", "--hold")
         self.report(lost)
         segment = self.wait_for(lambda: self.session("cut"), "a session", 30)["segment"]
@@ -222,7 +229,8 @@ class Snapshot(Bus):
         return document
 
     def test_keys(self):
-        document = self.everything()
+        with tempfile.TemporaryDirectory() as directory:
+            document = self.everything(directory)
         self.assertEqual({m["kind"] for s in document["sessions"] for m in s["metrics"]}, KINDS)
         self.assertEqual({m["kind"] for m in document["totals"]["metrics"]}, KINDS)
         described = self.described()
