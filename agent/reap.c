@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,15 +40,30 @@ static void death_look(struct agent *agent, struct session *session)
 }
 
 /* Removes the name only while it is still this file's. */
-static void segment_unlink(const struct session *session)
+static void segment_unlink(struct session *session)
 {
 	char path[128];
 	struct stat ours, named;
 
 	snprintf(path, sizeof path, "/dev/shm%s", session->consumer->segment);
-	if (fstat(session->consumer->fd, &ours) == 0 && lstat(path, &named) == 0 &&
-	    ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
-		unlink(path);
+	if (fstat(session->consumer->fd, &ours) != 0 || lstat(path, &named) != 0 ||
+	    ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
+		return;
+	if (unlink(path) == 0 || errno == ENOENT)
+		return;
+	session->unremoved = true;
+	log_line("cannot remove %s: %s; its session stays while it is there",
+		 session->consumer->segment, strerror(errno));
+}
+
+/* A segment that is still there would be found again, and its counters counted again. */
+static bool segment_there(const struct session *session)
+{
+	char path[128];
+	struct stat named;
+
+	snprintf(path, sizeof path, "/dev/shm%s", session->consumer->segment);
+	return session->unremoved && lstat(path, &named) == 0;
 }
 
 static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
@@ -73,8 +89,10 @@ static bool expired(const struct agent *agent, const struct session *session, ui
 
 	if (!atomic_load_explicit(&session->forgotten, memory_order_acquire))
 		return false;
-	return now_ns - gone_ns >= agent->options.ttl_ns ||
-	       count > agent->options.sessions_max - agent->options.sessions_max / 16;
+	if (now_ns - gone_ns < agent->options.ttl_ns &&
+	    count <= agent->options.sessions_max - agent->options.sessions_max / 16)
+		return false;
+	return !segment_there(session);
 }
 
 static void look(struct agent *agent, struct session *session, uint64_t now_ns,

@@ -3,10 +3,13 @@
 
 import errno
 import json
+import os
+import shutil
+import stat
 import subprocess
 import unittest
 
-from bus import BIN, BUILD, Bus
+from bus import BIN, BUILD, Bus, metric
 
 
 def may_mount():
@@ -68,7 +71,37 @@ class SharedMemory(Bus):
         self.assertIn("not writable", result.stdout)
 
 
+def may_drop():
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return False
+    return bool(os.stat("/dev/shm").st_mode & stat.S_ISVTX)
+
+
 class Forbidden(Bus):
+    @unittest.skipUnless(may_drop(), "needs root, setpriv and a sticky /dev/shm")
+    def test_agent_may_not_remove(self):
+        """Segments that the agent can drain and not remove are not counted twice."""
+        caps = "+dac_override"
+        agent = self.start("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", caps,
+                           "--ambient-caps", caps, f"{BIN}/shmbus-agent", "--interval", "20ms",
+                           "--ttl", "0s", "--allow-uid", "all", directory="/usr/bin",
+                           stderr=subprocess.PIPE)
+        self.wait_for(lambda: self.files("snapshot"), "the first snapshot", 30)
+        for i in range(1, 9):
+            producer = self.producer("--id", f"p{i}", "--count", "100")
+            producer.wait(timeout=30)
+            self.wait_for(lambda i=i: (s := self.snapshot()) and
+                          s["totals"]["sessions_ended"] >= i, "its end", 30)
+            for path in self.files("s."):
+                os.close(os.open(path, os.O_WRONLY))  # the agent looks at it again
+        totals = self.wait_for(
+            lambda: (t := self.snapshot()["totals"]) and metric(t, "done")["value"] >= 800 and t,
+            "all counts", 30)
+        self.assertEqual(totals["sessions_total"], 8)
+        self.assertEqual(metric(totals, "done")["value"], 800)
+        self.stop(agent)
+        self.assertIn("cannot remove", agent.stderr.read())
+
     def test_descriptors_exhausted(self):
         result = subprocess.run(
             ["sh", "-c", 'ulimit -n 4; exec "$@"', "sh", f"{BUILD}/tests/e2e_producer",
