@@ -120,7 +120,8 @@ static int snapshot_map(struct shmbus_snapshot_reader *reader, int fd)
 	return 0;
 }
 
-/* Maps the file that bears the name now, unless it is the one that is mapped already. */
+/* Maps the file that bears the name now, unless it is the one that is mapped already. One that
+ * was cut short since is looked at anew: touching what it has lost would raise SIGBUS. */
 static int snapshot_follow(struct shmbus_snapshot_reader *reader)
 {
 	char path[128];
@@ -129,7 +130,7 @@ static int snapshot_follow(struct shmbus_snapshot_reader *reader)
 
 	snprintf(path, sizeof path, SHMBUS_SHM_DIR "%s", reader->name);
 	if (reader->header != NULL && lstat(path, &status) == 0 && status.st_ino == reader->inode &&
-	    status.st_dev == reader->device)
+	    status.st_dev == reader->device && (size_t)status.st_size == reader->map_size)
 		return 0;
 	fd = shm_open(reader->name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 && errno == ENOENT && reader->header == NULL)
@@ -190,7 +191,8 @@ static int index_copy(struct shmbus_snapshot_reader *reader, uint64_t position,
 	memcpy(index, at, sizeof *index);
 	if (!intact(reader, position))
 		return -EAGAIN;
-	if (index->extent_count > reader->log_size / sizeof(struct shmbus_snapshot_extent) ||
+	if (index->extent_count == 0 || index->document_size == 0 ||
+	    index->extent_count > reader->log_size / sizeof(struct shmbus_snapshot_extent) ||
 	    index->document_size > reader->log_size)
 		return -EBADMSG;
 	size = (size_t)index->extent_count * sizeof(struct shmbus_snapshot_extent);

@@ -37,7 +37,8 @@ SHMBUS_PUBLIC int shmbus_snapshot_open(const char *bus, struct shmbus_snapshot_r
  * Returns 0, or -ENOENT (no agent has published on this bus), -EACCES (the snapshot's mode does
  * not admit this user), -EPROTO (a layout of another version), -EBADMSG (not a snapshot, or a
  * damaged one), -EAGAIN (overtaken by the publisher 100 times in a row), -ENOMEM, or what
- * shm_open(3) and mmap(2) say. *out is untouched after an error.
+ * shm_open(3) and mmap(2) say. *out is untouched after an error. An agent never cuts its file
+ * short; where somebody else does so in the middle of a read, there is a SIGBUS.
  */
 SHMBUS_PUBLIC int shmbus_snapshot_read(struct shmbus_snapshot_reader *reader,
 				       struct shmbus_snapshot *out);
