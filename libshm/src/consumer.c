@@ -254,12 +254,21 @@ static const char *writer_fault(const struct shmbus_consumer *consumer,
 	return NULL;
 }
 
+/* The head is read like the tables: a load from its mapping could raise SIGBUS, and who attaches
+ * stands under no guard. */
 static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writer_entry *entry)
 {
-	struct shmbus_consumer_writer *writer = &consumer->writers[consumer->writer_count];
-	char *block =
-		mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd, (off_t)entry->offset);
+	const struct shmbus_header *header = &consumer->header;
+	uint32_t number = consumer->writer_count;
+	struct shmbus_consumer_writer *writer = &consumer->writers[number];
+	uint64_t position;
+	char *block;
+	int error = copy(consumer, header->heads_offset + (uint64_t)header->heads_stride * number,
+			 &position, sizeof position);
 
+	if (error != 0)
+		return error;
+	block = mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd, (off_t)entry->offset);
 	if (block == MAP_FAILED)
 		return refuse(consumer, -errno, "cannot map a writer: %s", strerror(errno));
 	memset(writer, 0, sizeof *writer);
@@ -268,11 +277,11 @@ static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writ
 	writer->slots = (const _Atomic(uint64_t) *)(block + entry->slots_offset);
 	writer->slot_count = entry->slot_count;
 	writer->capacity = entry->capacity;
-	writer->head = &consumer->heads[consumer->writer_count].position;
+	writer->head = &consumer->heads[number].position;
 	writer->ring.slots = (const struct shmbus_slot *)(block + entry->ring_offset);
 	writer->ring.mask = entry->capacity - 1;
 	writer->ring.order = (uint32_t)__builtin_ctz(entry->capacity);
-	writer->ring.position = atomic_load_explicit(writer->head, memory_order_relaxed);
+	writer->ring.position = position;
 	memcpy(writer->name, entry->name, sizeof writer->name);
 	consumer->writer_count++;
 	return 0;
@@ -375,7 +384,7 @@ int shmbus_consumer_metric(struct shmbus_consumer *consumer, uint32_t number,
 	text_clean(out->stage, sizeof out->stage);
 	text_clean(out->help, sizeof out->help);
 	text_clean(out->text, sizeof out->text);
-	out->real = out->real != 0;
+	out->real = out->real != 0 && out->kind == SHMBUS_GAUGE;
 	return 0;
 }
 
