@@ -52,7 +52,8 @@ static void metric_free(struct metric *metric)
 
 void session_forget(struct session *session)
 {
-	uint32_t count = session->committed.metric_count;
+	/* Of the live ones, which may be more: those of the last moment were never committed. */
+	uint32_t count = session->live.metric_count;
 
 	session->committed.metric_count = 0;
 	session->live.metric_count = 0;
