@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * seeds.c - first inputs for the fuzz targets, from real segments, documents and snapshots.
+ *
+ *   fuzz_seeds DIRECTORY      fills DIRECTORY/{attach,agent,snapshot,document}
+ *
+ * `./dev fuzz --minimise` makes tests/fuzz/corpus of them and of what fuzzing has found.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <shmbus/producer.h>
+
+#include "guard.h"
+#include "one_session.h"
+#include "script.h"
+#include "snapshot_log.h"
+
+#define ZEROS_MIN 12 /* a run of zeros this long is left out of an image */
+
+static const char *directory;
+
+static _Noreturn void fail(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* ---- scripts ---- */
+
+static void put(FILE *out, uint64_t number, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		fputc((int)(number >> 8 * i & 0xff), out);
+}
+
+static void put_write(FILE *out, size_t offset, const uint8_t *bytes, size_t length)
+{
+	put(out, SCRIPT_WRITE, 1);
+	put(out, offset, 4);
+	put(out, length, 2);
+	fwrite(bytes, 1, length, out);
+}
+
+/* The end of the part that begins at `at` and is worth a WRITE. */
+static size_t part_end(const uint8_t *bytes, size_t at, size_t size)
+{
+	size_t end = at + 1;
+
+	for (size_t i = at; i < size && i < end + ZEROS_MIN && i - at < UINT16_MAX; i++)
+		if (bytes[i] != 0)
+			end = i + 1;
+	return end;
+}
+
+static void put_image(FILE *out, const uint8_t *bytes, size_t size)
+{
+	put(out, SCRIPT_SIZE, 1);
+	put(out, size, 4);
+	for (size_t at = 0; at < size;) {
+		size_t end = part_end(bytes, at, size);
+
+		if (bytes[at] == 0) {
+			at++;
+			continue;
+		}
+		put_write(out, at, bytes + at, end - at);
+		at = end;
+	}
+}
+
+static FILE *seed_open(const char *target, const char *name)
+{
+	char path[512];
+	FILE *out;
+
+	snprintf(path, sizeof path, "%s/%s", directory, target);
+	mkdir(path, 0755);
+	snprintf(path, sizeof path, "%s/%s/%s", directory, target, name);
+	out = fopen(path, "wb");
+	if (out == NULL)
+		fail(path);
+	return out;
+}
+
+static void seed_close(FILE *out)
+{
+	if (fclose(out) != 0)
+		fail(directory);
+}
+
+/* Image, then steps; `changes` is put before them. */
+static void script_save(const char *target, const char *name, const uint8_t *image, size_t size,
+			const char *changes, size_t changes_size, const char *steps)
+{
+	FILE *out = seed_open(target, name);
+
+	put_image(out, image, size);
+	fwrite(changes, 1, changes_size, out);
+	for (; *steps != '\0'; steps++)
+		if (*steps >= 'A' && *steps <= 'Z') /* A is the first step, what else an argument */
+			put(out, SCRIPT_STEP + (uint64_t)(*steps - 'A'), 1);
+		else
+			put(out, (uint64_t)(*steps - '0'), 1);
+	seed_close(out);
+}
+
+/* ---- segments ---- */
+
+struct shape {
+	const char *name;
+	uint32_t writers;
+	uint32_t samples;
+	bool rich; /* every kind of metric; else one timer */
+};
+
+static void metric_add(struct shmbus_session *session, struct shmbus_metric_options options,
+		       shmbus_metric *out)
+{
+	if (shmbus_metric_define(session, &options, out) != 0)
+		fail(options.name);
+}
+
+static void rich_values(struct shmbus_session *session, struct shmbus_writer *writer,
+			shmbus_metric timer)
+{
+	struct shmbus_cycle_options cycle_options = {
+		.name = "dsp", .rate_hz = 48000, .quantum = 256};
+	struct shmbus_cycle cycle;
+	shmbus_metric hits, depth, level, state, build;
+	struct shmbus_derived_options rate = {
+		.name = "hit_rate", .rule = SHMBUS_DERIVE_RATIO, .scale = 100};
+
+	metric_add(session, (struct shmbus_metric_options){.name = "hits", .kind = SHMBUS_COUNTER},
+		   &hits);
+	metric_add(session, (struct shmbus_metric_options){.name = "depth", .kind = SHMBUS_UPDOWN},
+		   &depth);
+	metric_add(session,
+		   (struct shmbus_metric_options){.name = "level",
+						  .kind = SHMBUS_GAUGE,
+						  .merge = SHMBUS_MERGE_MEAN,
+						  .real = true,
+						  .help = "in parts"},
+		   &level);
+	metric_add(session,
+		   (struct shmbus_metric_options){
+			   .name = "state", .kind = SHMBUS_STATESET, .text = "idle|busy"},
+		   &state);
+	metric_add(
+		session,
+		(struct shmbus_metric_options){.name = "build", .kind = SHMBUS_INFO, .text = "v1"},
+		&build);
+	if (shmbus_cycle_define(session, &cycle_options, &cycle) != 0)
+		fail("cycle");
+	rate.numerator = &hits;
+	rate.denominator = &timer;
+	rate.numerator_count = rate.denominator_count = 1;
+	shmbus_derived_define(session, &rate);
+	rate.name = "rest";
+	rate.rule = SHMBUS_DERIVE_REMAINDER;
+	rate.numerator = &timer;
+	rate.denominator = &cycle.busy;
+	shmbus_derived_define(session, &rate);
+	shmbus_label_set(session, "model",
+			 "gr\xc3\xb6\xc3\x9f"
+			 "e");
+	shmbus_label_set(session, "attempt_id", "17");
+	shmbus_add(writer, hits, 3);
+	shmbus_add(writer, depth, -2);
+	shmbus_set_real(writer, level, 0.25);
+	shmbus_set(writer, state, 1);
+	shmbus_correlate(writer, 99);
+	for (uint64_t i = 0; i < 4; i++)
+		shmbus_cycle(writer, &cycle, 1000000 * i, 1000000 * i + 4000,
+			     1000000 * i + 900000 * i, i < 2 ? 256 : 128);
+	shmbus_xrun(writer, &cycle);
+}
+
+static void image_read(const char *segment, uint8_t **image, size_t *size)
+{
+	int fd = shm_open(segment, O_RDONLY, 0);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) != 0)
+		fail(segment);
+	*size = (size_t)status.st_size;
+	*image = malloc(*size);
+	if (*image == NULL || read(fd, *image, *size) != status.st_size)
+		fail(segment);
+	close(fd);
+}
+
+static void document_save(const char *segment, const char *name)
+{
+	static struct one_session one;
+	msgpack_sbuffer buffer;
+	FILE *out;
+
+	msgpack_sbuffer_init(&buffer);
+	one_session_begin(&one);
+	if (segment != NULL && one_session_attach(&one, segment) != 0)
+		fail(segment);
+	if (segment != NULL) {
+		one_session_drain(&one, false);
+		one_session_checkpoint(&one);
+		one.drain.now_ns += 1000000000u;
+		one_session_checkpoint(&one);
+	}
+	one_session_document(&one, &buffer);
+	out = seed_open("document", name);
+	fwrite(buffer.data, 1, buffer.size, out);
+	seed_close(out);
+	one_session_end(&one);
+	msgpack_sbuffer_destroy(&buffer);
+}
+
+/* A session that is closed leaves its segment to the agent; here nobody else removes it. */
+static void session_end(struct shmbus_session *session)
+{
+	char segment[80];
+
+	snprintf(segment, sizeof segment, "%s", shmbus_session_segment(session));
+	shmbus_session_close(session);
+	shm_unlink(segment);
+}
+
+static void segment_seeds(const struct shape *shape)
+{
+	struct shmbus_session_options options = {
+		.bus = script_bus(), .service = "seed", .id = "one", .metrics_max = 16};
+	struct shmbus_writer_options ring = {.capacity = SHMBUS_RING_MIN};
+	struct shmbus_writer *writers[4];
+	struct shmbus_session *session;
+	shmbus_metric timer;
+	uint8_t *image;
+	size_t size;
+
+	if (shmbus_session_open(&options, &session) != 0)
+		fail(shape->name);
+	metric_add(session,
+		   (struct shmbus_metric_options){
+			   .name = "work", .kind = SHMBUS_TIMER, .target = 500, .stage = "asr"},
+		   &timer);
+	for (uint32_t i = 0; i < shape->writers; i++)
+		if (shmbus_writer_open(session, &ring, &writers[i]) != 0)
+			fail(shape->name);
+	for (uint32_t i = 0; i < shape->samples; i++)
+		shmbus_record_value_at(writers[i % shape->writers], timer, 7 * i * i, i);
+	if (shape->rich)
+		rich_values(session, writers[0], timer);
+	image_read(shmbus_session_segment(session), &image, &size);
+	/* Attach, tables, labels, drain, slots, life, writers, drain the rest. */
+	script_save("attach", shape->name, image, size, "", 0, "ABCE50FG1G0DE00H");
+	/* Attach, drain, checkpoint, document, time, the same again, the end, document. */
+	script_save("agent", shape->name, image, size, "", 0, "ABCDE2BCDE9FD");
+	document_save(shmbus_session_segment(session), shape->name);
+	free(image);
+	session_end(session);
+}
+
+/* ---- a file that changes ---- */
+
+/* A change of the file before the n-th pread of what follows. */
+static void change_seeds(void)
+{
+	static const char cut[] = {SCRIPT_LATER, 3, SCRIPT_SIZE, 0, 0x40, 0, 0};
+	static const char write[] = {SCRIPT_LATER, 1, SCRIPT_WRITE, 0x10, 1, 0, 0, 1, 0, 9};
+	struct shmbus_session_options options = {
+		.bus = script_bus(), .service = "seed", .id = "two", .metrics_max = 16};
+	struct shmbus_writer_options ring = {.capacity = SHMBUS_RING_MIN};
+	struct shmbus_session *session;
+	struct shmbus_writer *writer;
+	shmbus_metric timer;
+	uint8_t *image;
+	size_t size;
+
+	if (shmbus_session_open(&options, &session) != 0 ||
+	    shmbus_writer_open(session, &ring, &writer) != 0)
+		fail("session");
+	metric_add(session, (struct shmbus_metric_options){.name = "work", .kind = SHMBUS_TIMER},
+		   &timer);
+	shmbus_record_value(writer, timer, 5);
+	image_read(shmbus_session_segment(session), &image, &size);
+	script_save("attach", "cut", image, size, cut, sizeof cut, "ABE50FC");
+	script_save("agent", "cut", image, size, cut, sizeof cut, "ABCD");
+	script_save("attach", "write", image, size, write, sizeof write, "ABDE50FC");
+	script_save("agent", "write", image, size, write, sizeof write, "ABCFD");
+	free(image);
+	session_end(session);
+}
+
+/* ---- snapshots ---- */
+
+static void snapshot_seeds(void)
+{
+	static const char text[] = "\x81\xa6schema\x01 and what follows it";
+	struct shmbus_snapshot_extent extents[3];
+	struct snapshot_log log;
+	uint8_t *image;
+	size_t size;
+
+	if (snapshot_log_open(&log, script_bus(), 0600, 1024) != 0)
+		fail("snapshot");
+	for (int round = 0; round < 12; round++) {
+		for (int i = 0; i < 3; i++) {
+			extents[i].size = sizeof text - (size_t)(8 * i);
+			extents[i].position = snapshot_log_append(&log, text, extents[i].size);
+		}
+		snapshot_log_publish(&log, extents, 3, 1, 2, 3);
+		if (round != 0 && round != 11)
+			continue;
+		image_read(log.name, &image, &size);
+		script_save("snapshot", round == 0 ? "first" : "round", image, size, "", 0, "ABAA");
+		free(image);
+	}
+	shm_unlink(log.name);
+	snapshot_log_close(&log);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct shape shapes[] = {
+		{"empty", 0, 0, false},    {"timer", 1, 40, false}, {"full", 1, 64, false},
+		{"writers", 4, 20, false}, {"rich", 2, 12, true},
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+		return 2;
+	}
+	directory = argv[1];
+	mkdir(directory, 0755);
+	if (guard_init() != 0)
+		fail("SIGBUS");
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+		segment_seeds(&shapes[i]);
+	change_seeds();
+	document_save(NULL, "no-session");
+	snapshot_seeds();
+	return 0;
+}
