@@ -217,16 +217,16 @@ static void drain_body(void *data)
 		drain_writer(call->drain, session, i);
 }
 
-/* Once more around, for the rings of a producer that is gone: now they do not grow. */
+/* The rings of a producer that is gone: they do not grow, so one time around takes all that there
+ * is, and a second one what a writer held that the first has only found. No more than that: who
+ * gave the lock away and writes on must not keep the others waiting. */
 static void final_body(void *data)
 {
 	const struct drain_call *call = data;
-	uint64_t before;
 
-	do {
-		before = call->drain->samples;
+	drain_body(data);
+	if (!call->session->live.fault)
 		drain_body(data);
-	} while (call->drain->samples != before && !call->session->live.fault);
 }
 
 static void fault_set(struct session *session, const char *reason)
