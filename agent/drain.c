@@ -327,6 +327,9 @@ static void slot_sample(struct session *session, uint32_t number)
 	}
 	if (writers > 0)
 		merged = mean_of(metric, merged, writers);
+	/* A sum of gauges that no double can hold is none. */
+	if (metric->entry.real && slot_absent(metric, merged))
+		writers = 0;
 	if (merged == metric->live_bits && metric->live_present == (writers > 0))
 		return;
 	metric->live_bits = merged;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <unistd.h>
 
 #include "derive.h"
@@ -230,6 +231,15 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	encode_rejects(packer, &agent->rejects);
 }
 
+/* The nearest integer of 64 bits towards 0. */
+static int64_t integer_of(double value)
+{
+	if (value >= 0x1p63)
+		return INT64_MAX;
+	return value > -0x1p63 ? (int64_t)value : INT64_MIN;
+}
+
+/* A sum of gauges that no double can hold is absent. */
 static void total_metric(msgpack_packer *packer, const struct total *total,
 			 struct window_scratch *scratch)
 {
@@ -243,14 +253,14 @@ static void total_metric(msgpack_packer *packer, const struct total *total,
 		.deadline = total->entry.period_ns != 0 || total->entry.rate_hz != 0,
 		.sessions = total->sessions,
 		.states = total->states,
-		.present = counter || total->present != 0,
+		.present = counter || (total->present != 0 && isfinite(merged)),
 	};
 
 	if (total->entry.merge == SHMBUS_MERGE_MEAN && total->present != 0 && !whole)
 		merged /= (double)total->present;
 	view.real = !counter && !whole;
 	view.number = merged;
-	view.integer = counter ? (int64_t)total->counter : (int64_t)merged;
+	view.integer = counter ? (int64_t)total->counter : integer_of(merged);
 	encode_metric(packer, &view, scratch);
 }
 

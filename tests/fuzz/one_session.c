@@ -37,7 +37,6 @@ int one_session_attach(struct one_session *one, const char *segment)
 	promise(consumer != NULL);
 	error = shmbus_consumer_attach(consumer, segment);
 	if (error != 0) {
-		rejects_add(&one->agent.rejects, REJECT_INVALID, segment, consumer->reason);
 		free(consumer);
 		return error;
 	}
