@@ -168,9 +168,10 @@ static bool grow(void **buffer, size_t *size, size_t needed)
 {
 	void *larger;
 
-	if (*size >= needed)
+	/* An empty document has a buffer too: what copies into it must not be given NULL. */
+	if (*buffer != NULL && *size >= needed)
 		return true;
-	larger = realloc(*buffer, needed + needed / 4);
+	larger = realloc(*buffer, needed + needed / 4 + 1);
 	if (larger == NULL)
 		return false;
 	*buffer = larger;
