@@ -367,7 +367,9 @@ Test(session, memory_lock_is_told)
 	if (geteuid() == 0) /* who may lock whatever the limit */
 		cr_assert_eq(seteuid(65534), 0);
 	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+#if !defined(__SANITIZE_ADDRESS__) /* with it mlock() does nothing and succeeds */
 	cr_assert_eq(flags_of_a_locked_session(), SHMBUS_FLAG_LOCK_ASKED | SHMBUS_FLAG_LOCK_FAILED);
+#endif
 }
 
 static int descriptors_open(void)
