@@ -219,6 +219,18 @@ SHMBUS_PUBLIC void shmbus__control(struct shmbus_writer *writer, uint64_t value,
 SHMBUS_PUBLIC void shmbus__quantum_set(struct shmbus_writer *writer, struct shmbus_cycle *cycle,
 				       uint32_t quantum, uint64_t when);
 
+/* C++ compilers say (-Wshadow) that a function hides the constructor of the struct of its name;
+ * nothing is lost: struct shmbus_cycle still names the struct. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+static inline bool shmbus_cycle(struct shmbus_writer *writer, struct shmbus_cycle *cycle,
+				uint64_t signal, uint64_t awake, uint64_t finish, uint32_t quantum);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
 #ifndef SHMBUS_NOOP
 
 /* Records a duration between two clock reads: value = end - start, in ticks. Returns false
