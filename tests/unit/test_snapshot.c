@@ -346,7 +346,7 @@ Test(snapshot, headers_of_nonsense)
 {
 	static const uint64_t sizes[] = {0,          1ull << 13, LOG_SIZE - 8, LOG_SIZE + 8,
 					 UINT64_MAX, 1ull << 63, 1ull << 33,   3072};
-	static const uint32_t offsets[] = {0, 64, 120, 4100, 4104, UINT32_MAX, UINT32_MAX - 7};
+	static const uint32_t offsets[] = {0, 64, 120, 132, 4104, UINT32_MAX, UINT32_MAX - 7};
 
 	document_make(2048);
 	header->magic++;
