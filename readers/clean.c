@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -17,26 +18,23 @@
 /* A producer makes its file, then locks it, then gives it a size. */
 #define HALF_MADE_S 10
 
-enum holder { HOLDER_NONE, HOLDER_LIVE, HOLDER_UNKNOWN };
-
-/* Whether somebody holds the lock for writing that says "I live". `grace`: a file that is only
- * just made counts as held. */
-static enum holder holder_of(const char *path, bool grace, uint64_t *bytes)
+/* Whether somebody holds the lock for writing that says "I live". */
+static enum bus_file_holder holder_of(const char *path, bool segment)
 {
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 	struct stat status;
-	enum holder holder = HOLDER_UNKNOWN;
+	enum bus_file_holder holder = BUS_FILE_STRANGE;
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0)
-		return HOLDER_UNKNOWN;
+	if (fd < 0) /* ELOOP: a symbolic link, ENXIO: a socket */
+		return errno == ELOOP || errno == ENXIO ? BUS_FILE_STRANGE : BUS_FILE_DENIED;
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
-		*bytes += (uint64_t)status.st_blocks * 512;
-		if (fcntl(fd, F_OFD_GETLK, &lock) == 0)
-			holder = lock.l_type == F_UNLCK ? HOLDER_NONE : HOLDER_LIVE;
-		if (holder == HOLDER_NONE && grace &&
-		    status.st_ctim.tv_sec + HALF_MADE_S > time(NULL) && status.st_size == 0)
-			holder = HOLDER_UNKNOWN;
+		holder = fcntl(fd, F_OFD_GETLK, &lock) != 0 ? BUS_FILE_DENIED
+			 : lock.l_type != F_UNLCK           ? BUS_FILE_HELD
+							    : BUS_FILE_FREE;
+		if (holder == BUS_FILE_FREE && segment && status.st_size == 0 &&
+		    status.st_ctim.tv_sec + HALF_MADE_S > time(NULL))
+			holder = BUS_FILE_NEW;
 	}
 	close(fd);
 	return holder;
@@ -63,54 +61,62 @@ static bool is_segment(const char *part)
 	       strspn(part + length, "0123456789abcdef") == 16;
 }
 
-static bool is_agents(const char *part)
+static enum bus_file_kind kind_of(const char *part)
 {
 	size_t length = strlen(SHMBUS_SNAPSHOT_SUFFIX);
 
-	return strcmp(part, SHMBUS_AGENT_SUFFIX) == 0 ||
-	       (strncmp(part, SHMBUS_SNAPSHOT_SUFFIX, length) == 0 &&
-		(part[length] == '\0' || part[length] == '.'));
+	if (is_segment(part))
+		return BUS_FILE_SEGMENT;
+	if (strcmp(part, SHMBUS_AGENT_SUFFIX) == 0)
+		return BUS_FILE_AGENT;
+	if (strncmp(part, SHMBUS_SNAPSHOT_SUFFIX, length) == 0 &&
+	    (part[length] == '\0' || part[length] == '.'))
+		return BUS_FILE_SNAPSHOT;
+	return BUS_FILE_OTHER;
 }
 
-static void files_each(const char *bus,
-		       void (*each)(const char *path, const char *part, void *data), void *data)
+void bus_files_each(const char *bus, void (*each)(const struct bus_file *file, void *data),
+		    void *data)
 {
-	DIR *directory = opendir(SHM_DIR);
-	const struct dirent *entry;
+	struct dirent **entries;
+	int count = scandir(SHM_DIR, &entries, NULL, alphasort);
 
-	if (directory == NULL)
-		return;
-	while ((entry = readdir(directory)) != NULL) {
-		const char *part = name_part(entry->d_name, bus);
+	for (int i = 0; i < count; i++) {
+		const char *part = name_part(entries[i]->d_name, bus);
+		struct bus_file file = {.name = entries[i]->d_name};
+		struct stat status;
 		char path[300];
 
-		if (part == NULL || (!is_segment(part) && !is_agents(part)))
-			continue;
-		snprintf(path, sizeof path, SHM_DIR "%s", entry->d_name);
-		each(path, part, data);
+		snprintf(path, sizeof path, SHM_DIR "%s", file.name);
+		if (part != NULL && lstat(path, &status) == 0) {
+			file.kind = kind_of(part);
+			file.holder = holder_of(path, file.kind == BUS_FILE_SEGMENT);
+			file.uid = status.st_uid;
+			file.mode = status.st_mode;
+			file.bytes = (uint64_t)status.st_blocks * 512;
+			each(&file, data);
+		}
+		free(entries[i]);
 	}
-	closedir(directory);
+	if (count >= 0)
+		free(entries);
 }
 
-static void look(const char *path, const char *part, void *data)
+static void agent_path(const char *bus, char *out, size_t size)
 {
-	struct bus_files *files = data;
-	enum holder holder = holder_of(path, is_segment(part), &files->bytes);
-
-	if (strcmp(part, SHMBUS_AGENT_SUFFIX) == 0) {
-		files->agent = holder == HOLDER_LIVE;
-		files->unknown = holder == HOLDER_UNKNOWN;
-	} else if (is_segment(part) && holder == HOLDER_LIVE) {
-		files->alive++;
-	} else if (is_segment(part) && holder == HOLDER_NONE) {
-		files->dead++;
-	}
+	snprintf(out, size, SHM_DIR SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
 }
 
-void bus_files_look(const char *bus, struct bus_files *out)
+int bus_agent(const char *bus)
 {
-	memset(out, 0, sizeof *out);
-	files_each(bus, look, out);
+	char path[300];
+	enum bus_file_holder holder;
+
+	agent_path(bus, path, sizeof path);
+	if (access(path, F_OK) != 0)
+		return 0;
+	holder = holder_of(path, false);
+	return holder == BUS_FILE_HELD ? 1 : holder == BUS_FILE_DENIED ? -1 : 0;
 }
 
 static void remove_file(const char *path, void *data)
@@ -124,13 +130,15 @@ static void remove_file(const char *path, void *data)
 }
 
 /* All but the agent's own file: it is held meanwhile, and goes last. */
-static void remove_dead(const char *path, const char *part, void *data)
+static void remove_dead(const struct bus_file *file, void *data)
 {
-	uint64_t bytes = 0;
+	char path[300];
 
-	if (strcmp(part, SHMBUS_AGENT_SUFFIX) != 0 &&
-	    holder_of(path, is_segment(part), &bytes) == HOLDER_NONE)
-		remove_file(path, data);
+	if (file->kind == BUS_FILE_AGENT || file->kind == BUS_FILE_OTHER ||
+	    file->holder != BUS_FILE_FREE)
+		return;
+	snprintf(path, sizeof path, SHM_DIR "%s", file->name);
+	remove_file(path, data);
 }
 
 /*
@@ -155,26 +163,26 @@ static int agent_hold(const char *path)
 
 int bus_files_clean(const char *bus)
 {
-	struct bus_files files;
 	char path[300];
 	int fd, failed = 0;
 
-	snprintf(path, sizeof path, SHM_DIR SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
-	bus_files_look(bus, &files);
-	if (files.agent) {
-		fprintf(stderr, "shmbus: an agent runs on bus \"%s\" and cleans up itself\n", bus);
+	agent_path(bus, path, sizeof path);
+	if (bus_agent(bus) == 1) {
+		fprintf(stderr,
+			"shmbus: an agent runs on bus \"%s\" and cleans up itself: nothing is "
+			"removed\n",
+			bus);
 		return 1;
 	}
 	fd = agent_hold(path);
 	if (fd == -2) {
 		fprintf(stderr,
 			"shmbus: cannot lock %s, so an agent may run: nothing is removed; try as "
-			"its "
-			"owner\n",
+			"its owner\n",
 			path);
 		return 1;
 	}
-	files_each(bus, remove_dead, &failed);
+	bus_files_each(bus, remove_dead, &failed);
 	if (fd >= 0) {
 		remove_file(path, &failed);
 		close(fd);

@@ -9,10 +9,13 @@
 
 /* Each writes to `out` and returns it; a NaN becomes "-". */
 const char *format_duration(char out[FORMAT_SIZE], double ns);   /* 1.23ms */
-const char *format_bytes(char out[FORMAT_SIZE], double bytes);   /* 12.3M */
-const char *format_count(char out[FORMAT_SIZE], double count);   /* 12.3k */
+const char *format_bytes(char out[FORMAT_SIZE], double bytes);   /* 12.3MiB */
+const char *format_count(char out[FORMAT_SIZE], double count);   /* 99999, 123k */
 const char *format_percent(char out[FORMAT_SIZE], double ratio); /* 12.3% */
-/* A value in a metric's unit: durations where that is ns. */
+/* A value in a metric's UCUM unit: times and bytes with a unit that fits, else a count. */
 const char *format_value(char out[FORMAT_SIZE], double value, const char *unit);
+/* The unit where format_value() does not write it, without UCUM's signs; "" where there is none.
+ * out: as large as the unit. */
+const char *format_unit(char *out, const char *unit);
 
 #endif /* SHMBUS_READERS_FORMAT_H */

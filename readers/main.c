@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "text.h"
 
 static const struct command *const commands[] = {
 	&command_top, &command_ls, &command_show, &command_snapshot, &command_doctor,
@@ -19,9 +20,11 @@ static void usage(FILE *out)
 	fputs("Usage: shmbus COMMAND [OPTION]...\n\nReads what a shmbus-agent publishes.\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\nAll take --bus NAME (default: $SHMBUS_BUS, else \"default\") and -h, --help.\n"
-	      "Before a command: -h, --help; -V, --version.\n"
-	      "Exit status: 0; 1 where there is nothing to read; 2 for what is not allowed.\n",
+	fputs("\nAfter the command all take --bus NAME (default: $SHMBUS_BUS, else \"default\")\n"
+	      "and -h, --help. 'shmbus help COMMAND' is the same. Before it: -h, --help;\n"
+	      "-V, --version.\n"
+	      "Exit status: 0; 1 where there is nothing to read, no such session, or something\n"
+	      "is wrong; 2 for what is not allowed.\n",
 	      out);
 }
 
@@ -33,11 +36,26 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/* No usage here: it would push the message out of sight. */
+static int refuse(const char *word)
+{
+	if (word[0] == '-')
+		fprintf(stderr, "shmbus: %s is not allowed here: a command comes first\n", word);
+	else
+		fprintf(stderr, "shmbus: there is no command \"%s\"\n", word);
+	fputs("Commands:", stderr);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(stderr, " %s", commands[i]->name);
+	fputs("\nTry 'shmbus --help'.\n", stderr);
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 	int status;
 
+	text_setup();
 	signal(SIGPIPE, SIG_DFL); /* a reader of our output that leaves ends us, quietly */
 	if (argc < 2) {
 		usage(stderr);
@@ -52,16 +70,16 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
-	if (strcmp(argv[1], "help") == 0 && find(argv[2]) != NULL) {
-		fputs(find(argv[2])->help, stdout);
+	if (strcmp(argv[1], "help") == 0) {
+		command = find(argv[2]);
+		if (command == NULL)
+			return refuse(argv[2]);
+		fputs(command->help, stdout);
 		return 0;
 	}
 	command = find(argv[1]);
-	if (command == NULL) {
-		fprintf(stderr, "shmbus: there is no command \"%s\"\n\n", argv[1]);
-		usage(stderr);
-		return EXIT_USAGE;
-	}
+	if (command == NULL)
+		return refuse(argv[1]);
 	status = command->run(command, argc - 1, argv + 1);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;

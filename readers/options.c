@@ -6,6 +6,7 @@
 
 #include <shmbus/producer.h>
 
+#include "format.h"
 #include "options.h"
 
 #define OPTIONS_MAX 16
@@ -29,7 +30,7 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 	struct option table[OPTIONS_MAX + 3] = {{0}};
 	char letters[64];
 	static char title[40]; /* getopt_long() begins its messages with it */
-	int count = 0, option;
+	int count = 0, option, operands;
 
 	memcpy(table, common, sizeof common);
 	count = (int)(sizeof common / sizeof common[0]);
@@ -55,12 +56,13 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 				return EXIT_USAGE;
 		}
 	}
-	if (argc - optind == command->operands)
+	operands = command->operand != NULL ? 1 : 0;
+	if (argc - optind == operands)
 		return -1;
-	if (argc - optind > command->operands)
-		fprintf(stderr, "%s: unexpected \"%s\"\n", title, argv[optind + command->operands]);
+	if (argc - optind > operands)
+		fprintf(stderr, "%s: unexpected \"%s\"\n", title, argv[optind + operands]);
 	else
-		fprintf(stderr, "%s: something is missing\n", title);
+		fprintf(stderr, "%s: %s is missing\n", title, command->operand);
 	return usage_line(command);
 }
 
@@ -74,21 +76,58 @@ int reader_open(const char *bus, struct shmbus_snapshot_reader **out)
 	return error == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-void read_failed(int error, const char *bus)
+const char *bus_name(const char *bus)
 {
 	if (bus == NULL)
-		bus = getenv("SHMBUS_BUS");
-	if (bus == NULL || bus[0] == '\0')
-		bus = "default";
+		bus = secure_getenv("SHMBUS_BUS");
+	return bus == NULL || bus[0] == '\0' ? "default" : bus;
+}
+
+const char *read_failure(int error, const char *bus, char *out, size_t size)
+{
 	if (error == -ENOENT)
-		fprintf(stderr,
-			"shmbus: no agent has published on bus \"%s\": start one with "
-			"'shmbus-agent --bus %s'\n",
-			bus, bus);
+		snprintf(out, size,
+			 "no agent has published on bus \"%s\": start one with 'shmbus-agent "
+			 "--bus %s'",
+			 bus, bus);
 	else if (error == -EBADMSG)
-		fprintf(stderr, "shmbus: the snapshot is damaged: start the agent again\n");
+		snprintf(out, size, "the snapshot of bus \"%s\" is damaged: start its agent again",
+			 bus);
+	else if (error == -EACCES)
+		snprintf(out, size,
+			 "the snapshot of bus \"%s\" is not for this user: ask as the agent's "
+			 "owner, or give the agent --snapshot-mode 0644",
+			 bus);
 	else
-		fprintf(stderr, "shmbus: %s\n", shmbus_strerror(error));
+		snprintf(out, size, "%s", shmbus_strerror(error));
+	return out;
+}
+
+void read_failed(int error, const char *bus)
+{
+	char text[256];
+
+	fprintf(stderr, "shmbus: %s\n", read_failure(error, bus, text, sizeof text));
+}
+
+bool snapshot_stale(const struct shmbus_snapshot *snapshot)
+{
+	return snapshot->age_ns > 3 * snapshot->interval_ns + 500000000u;
+}
+
+void note_age(const struct shmbus_snapshot *snapshot, const char *bus)
+{
+	char age[FORMAT_SIZE];
+
+	format_duration(age, (double)snapshot->age_ns);
+	if (!snapshot->agent_running)
+		fprintf(stderr,
+			"shmbus: no agent is running on bus \"%s\": this is its last snapshot, %s "
+			"old\n",
+			bus, age);
+	else if (snapshot_stale(snapshot))
+		fprintf(stderr, "shmbus: the snapshot is %s old: the agent is stopped or starved\n",
+			age);
 }
 
 bool not_allowed(const char *option, const char *value, const char *allowed)

@@ -17,7 +17,7 @@ struct command {
 	const char *summary;
 	const char *help;
 	int (*run)(const struct command *command, int argc, char **argv);
-	int operands; /* how many it takes */
+	const char *operand; /* what it must get beside options; NULL: nothing */
 };
 
 /* Parses a sub-command's options: `own` beside the common ones. Returns -1 to go on, else the
@@ -28,8 +28,18 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 /* Opens a reader; prints why not. Returns 0 or an exit status. */
 int reader_open(const char *bus, struct shmbus_snapshot_reader **out);
 
-/* Prints why there is no snapshot, and what to do. */
-void read_failed(int error, const char *bus);
+/* The bus that a command reads: what was given, else the environment, else "default". */
+const char *bus_name(const char *bus);
+
+/* Why there is no snapshot, and what to do. Returns out. */
+const char *read_failure(int error, const char *bus, char *out, size_t size);
+void read_failed(int error, const char *bus); /* the same, on stderr */
+
+/* Whether a snapshot is so old that a running agent must be stopped or starved. */
+bool snapshot_stale(const struct shmbus_snapshot *snapshot);
+
+/* Says on stderr where a snapshot is the last one of an agent that is gone, or stale. */
+void note_age(const struct shmbus_snapshot *snapshot, const char *bus);
 
 /* "shmbus NAME: ..." on stderr; returns false, for option_take. */
 bool not_allowed(const char *option, const char *value, const char *allowed);

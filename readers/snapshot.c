@@ -24,11 +24,11 @@ static const char help[] =
 	"Example:\n"
 	"  shmbus snapshot | jq '.sessions[] | {id, state, dropped_total}'\n";
 
-static const struct option table[] = {{"json", no_argument, NULL, 'j'},
-				      {"msgpack", no_argument, NULL, 'm'},
-				      {"compact", no_argument, NULL, 'c'},
-				      {"wait", required_argument, NULL, 'w'},
-				      {NULL, 0, NULL, 0}};
+static const struct option own_options[] = {{"json", no_argument, NULL, 'j'},
+					    {"msgpack", no_argument, NULL, 'm'},
+					    {"compact", no_argument, NULL, 'c'},
+					    {"wait", required_argument, NULL, 'w'},
+					    {NULL, 0, NULL, 0}};
 
 static bool take(int option, const char *value, void *data)
 {
@@ -72,19 +72,22 @@ static int run(const struct command *command, int argc, char **argv)
 	struct shmbus_snapshot_reader *reader;
 	struct document document;
 	const char *bus;
-	int error, status = options_parse(command, argc, argv, "", table, take, &wanted, &bus);
+	int error,
+		status = options_parse(command, argc, argv, "", own_options, take, &wanted, &bus);
 
 	if (status >= 0)
 		return status;
 	status = reader_open(bus, &reader);
 	if (status != 0)
 		return status;
+	bus = bus_name(bus);
 	error = read_waiting(&document, reader, wanted.wait_s);
 	if (error != 0) {
 		read_failed(error, bus);
 		shmbus_snapshot_close(reader);
 		return EXIT_FAILURE;
 	}
+	note_age(&document.snapshot, bus);
 	if (wanted.msgpack) {
 		fwrite(document.snapshot.data, 1, document.snapshot.size, stdout);
 	} else {
@@ -97,4 +100,4 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_snapshot = {"snapshot", "print the newest snapshot as JSON or msgpack",
-					 help, run, 0};
+					 help, run, NULL};

@@ -2,7 +2,7 @@
 /*
  * producer.c - a producer that end-to-end tests tell what to do. Each thread has a writer and
  * records the values 1, 2, 3, ... (or 1 to --values, again and again) into the timer "value",
- * and counts them in the counter "done".
+ * and counts them in the counter "done". --every adds a metric of every kind.
  *
  * Before each attempt its number is stored in the ledger, a file that outlives a SIGKILL: what
  * the agent says it aggregated and what the writers dropped must add up to it.
@@ -39,6 +39,7 @@ static struct {
 	uint64_t rate_hz; /* 0: as fast as it goes */
 	bool hold;
 	bool relabel;
+	bool every;
 } options = {.writers = 1, .sessions = 1, .count = 1000, .values = UINT64_MAX};
 
 static struct shmbus_session *session;
@@ -99,6 +100,47 @@ static void metrics_define(void)
 				       });
 }
 
+/* What "value" and its neighbours lack: the other kinds, and every optional part. */
+static void every_kind(struct shmbus_writer *writer)
+{
+	struct shmbus_metric_options timer = {.name = "stage.time",
+					      .help = "Decodes a block.",
+					      .stage = "decode",
+					      .kind = SHMBUS_TIMER,
+					      .target = 1000000,
+					      .period_ns = 2000000};
+	struct shmbus_metric_options size = {.name = "block", .kind = SHMBUS_TIMER, .unit = "By"};
+	struct shmbus_metric_options open = {
+		.name = "open", .kind = SHMBUS_UPDOWN, .unit = "{file}"};
+	struct shmbus_metric_options level = {.name = "level", .kind = SHMBUS_GAUGE, .real = true};
+	struct shmbus_metric_options unset = {.name = "unset", .kind = SHMBUS_GAUGE};
+	struct shmbus_metric_options build = {
+		.name = "build", .kind = SHMBUS_INFO, .text = "1.0 \u00e9t\u00e9"};
+	struct shmbus_cycle_options cycle = {.name = "cycle", .rate_hz = 48000, .quantum = 256};
+	shmbus_metric timer_metric, size_metric, open_metric, level_metric, unused;
+	struct shmbus_cycle beat;
+
+	shmbus_metric_define(session, &timer, &timer_metric);
+	shmbus_metric_define(session, &size, &size_metric);
+	shmbus_metric_define(session, &open, &open_metric);
+	shmbus_metric_define(session, &level, &level_metric);
+	shmbus_metric_define(session, &unset, &unused);
+	shmbus_metric_define(session, &build, &unused);
+	shmbus_cycle_define(session, &cycle, &beat);
+	for (uint64_t i = 1; i <= 100; i++) {
+		uint64_t now = shmbus_now();
+
+		shmbus_correlate(writer, i);
+		shmbus_record_value(writer, timer_metric, i * 30000);
+		shmbus_correlate(writer, 0);
+		shmbus_record_value(writer, size_metric, i * 1000);
+		shmbus_cycle(writer, &beat, now, now, now, 256);
+	}
+	shmbus_xrun(writer, &beat);
+	shmbus_add(writer, open_metric, -3);
+	shmbus_set_real(writer, level_metric, -2.5);
+}
+
 static int session_start(struct thread *threads)
 {
 	struct shmbus_label label = {"attempt_id", "first"};
@@ -117,6 +159,8 @@ static int session_start(struct thread *threads)
 			fprintf(stderr, "producer: %s\n", shmbus_strerror(failed));
 		error = error != 0 ? error : failed;
 	}
+	if (options.every)
+		every_kind(threads[0].writer);
 	return error;
 }
 
@@ -156,7 +200,7 @@ static void options_parse(int argc, char **argv)
 		{"id", 1, NULL, 'i'},       {"ledger", 1, NULL, 'l'}, {"writers", 1, NULL, 'w'},
 		{"ring", 1, NULL, 'r'},     {"count", 1, NULL, 'c'},  {"values", 1, NULL, 'v'},
 		{"rate", 1, NULL, 'R'},     {"hold", 0, NULL, 'h'},   {"relabel", 0, NULL, 'L'},
-		{"sessions", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
+		{"sessions", 1, NULL, 's'}, {"every", 0, NULL, 'e'},  {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -189,6 +233,9 @@ static void options_parse(int argc, char **argv)
 			break;
 		case 'h':
 			options.hold = true;
+			break;
+		case 'e':
+			options.every = true;
 			break;
 		case 'L':
 			options.relabel = true;
