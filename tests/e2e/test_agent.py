@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The agent with real producers: accounts to the unit, states, restarts, limits."""
 
+import glob
 import os
+import shutil
 import signal
 import struct
 import tempfile
 import time
 import unittest
 
-from bus import Bus, metric, total
+from bus import BUILD, Bus, metric, total
 
 
 class Accounts(Bus):
@@ -221,19 +223,25 @@ class Refusals(Bus):
         self.forge(lambda image: struct.pack_into("<I", image, 112, 0xffffffff))
         self.assertIn("nonsense", self.refused("invalid"))
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to be another user")
     def test_other_user(self):
         self.agent()
-        path = self.forge(lambda image: None)
-        os.unlink(path)
-        with open(path + "x", "wb") as file:
-            file.write(b"")
-        os.unlink(path + "x")
-        if os.geteuid() != 0:
-            self.skipTest("needs root to make a file of another user")
-        producer = self.producer("--id", "other", "--count", "5", "--hold",
-                                 user=65534)
-        self.report(producer)
+        producer = self.start("e2e_producer", "--id", "other", "--count", "5", "--hold",
+                              directory=self.readable_copy("tests/e2e_producer"), user=65534)
+        self.assertEqual(self.report(producer)["error"], 0)
         self.assertIn("--allow-uid 65534", self.refused("owner"))
+
+    def readable_copy(self, program):
+        """A directory with a program and its library that any user can reach: a checkout may lie
+        below a directory that is its owner's alone, and so does $TMPDIR in a test."""
+        directory = tempfile.TemporaryDirectory(dir="/tmp")
+        self.addCleanup(directory.cleanup)
+        os.chmod(directory.name, 0o755)
+        for path in (f"{BUILD}/{program}", *glob.glob(f"{BUILD}/lib/libshmbus.so*")):
+            copy = shutil.copy(path, directory.name)
+            os.chmod(copy, 0o755)
+        self.env["LD_LIBRARY_PATH"] = directory.name
+        return directory.name
 
     def test_truncated(self):
         """A producer that cuts its segment short harms itself alone."""
