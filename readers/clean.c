@@ -119,13 +119,18 @@ int bus_agent(const char *bus)
 	return holder == BUS_FILE_HELD ? 1 : holder == BUS_FILE_DENIED ? -1 : 0;
 }
 
-static void remove_file(const char *path, void *data)
+struct removal {
+	int removed, failed;
+};
+
+static void remove_file(const char *path, struct removal *removal)
 {
 	if (unlink(path) == 0) {
 		printf("removed %s\n", path);
+		removal->removed++;
 	} else if (errno != ENOENT) {
 		fprintf(stderr, "shmbus: cannot remove %s: %s\n", path, strerror(errno));
-		++*(int *)data;
+		removal->failed++;
 	}
 }
 
@@ -164,7 +169,8 @@ static int agent_hold(const char *path)
 int bus_files_clean(const char *bus)
 {
 	char path[300];
-	int fd, failed = 0;
+	struct removal removal = {0};
+	int fd;
 
 	agent_path(bus, path, sizeof path);
 	if (bus_agent(bus) == 1) {
@@ -182,10 +188,12 @@ int bus_files_clean(const char *bus)
 			path);
 		return 1;
 	}
-	bus_files_each(bus, remove_dead, &failed);
+	bus_files_each(bus, remove_dead, &removal);
 	if (fd >= 0) {
-		remove_file(path, &failed);
+		remove_file(path, &removal);
 		close(fd);
 	}
-	return failed;
+	if (removal.removed + removal.failed == 0)
+		printf("nothing to remove on bus \"%s\"\n", bus);
+	return removal.failed;
 }

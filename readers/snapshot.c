@@ -15,7 +15,8 @@ struct wanted {
 };
 
 static const char help[] =
-	"Usage: shmbus snapshot [--json|--msgpack] [--compact] [--wait SECONDS] [--bus NAME]\n\n"
+	"Usage: shmbus snapshot [--json|--msgpack] [--compact] [--wait SECONDS]\n"
+	"                       [--bus NAME]\n\n"
 	"Prints the newest snapshot. The keys are described in shmbus-snapshot(5).\n\n"
 	"  --json           as JSON (the default)\n"
 	"  --msgpack        the document's bytes as they are\n"
