@@ -170,7 +170,7 @@ static bool option_apply(int option, const char *value, struct options *out)
 	switch (option) {
 	case 'b':
 		if (strlen(value) >= sizeof out->bus)
-			return usage_error("--bus", value, "at most 31 of A-Z a-z 0-9 _ -");
+			return usage_error("--bus", value, "1 to 31 of A-Z a-z 0-9 _ -");
 		strcpy(out->bus, value);
 		return true;
 	case 'i':
