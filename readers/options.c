@@ -16,10 +16,12 @@ static const struct option common[] = {
 	{"help", no_argument, NULL, 'h'},
 };
 
-/* What is allowed: the first line of the help. */
+/* What is allowed: the help up to its first empty line. */
 static int usage_line(const struct command *command)
 {
-	fprintf(stderr, "%.*s\nTry 'shmbus %s --help'.\n", (int)strcspn(command->help, "\n"),
+	const char *end = strstr(command->help, "\n\n");
+
+	fprintf(stderr, "%.*s\nTry 'shmbus %s --help'.\n", (int)(end - command->help),
 		command->help, command->name);
 	return EXIT_USAGE;
 }

@@ -60,7 +60,8 @@ static bool take(int option, const char *value, void *data)
 		return true;
 	case 'n':
 		wanted->count = strtoull(value, &end, 10);
-		if (*end == '\0' && wanted->count >= 1 && wanted->count <= 1000000)
+		if (value[0] >= '0' && value[0] <= '9' && *end == '\0' && wanted->count >= 1 &&
+		    wanted->count <= 1000000)
 			return true;
 		return not_allowed("--count", value, "1 to 1000000");
 	default:
