@@ -13,6 +13,11 @@ usage: ./dev demo [--seconds N] [--headless] [--bus NAME]
 EOF
 }
 
+refuse() {
+	echo "demo: $*" >&2
+	exit 2
+}
+
 bin=${1:?the folder of the programs}
 shift
 seconds=20
@@ -20,12 +25,9 @@ headless=
 bus=demo-$$
 while [[ $# -gt 0 ]]; do
 	case $1 in
-	--seconds)
-		seconds=${2:-}
-		shift
-		;;
-	--bus)
-		bus=${2:-}
+	--seconds | --bus)
+		[[ $# -ge 2 ]] || refuse "$1 takes a value"
+		if [[ $1 == --bus ]]; then bus=$2; else seconds=$2; fi
 		shift
 		;;
 	--headless) headless=1 ;;
@@ -34,83 +36,139 @@ while [[ $# -gt 0 ]]; do
 		exit 0
 		;;
 	*)
+		echo "demo: there is no option $1" >&2
 		usage >&2
 		exit 2
 		;;
 	esac
-	shift || break
+	shift
 done
-if ! [[ $seconds =~ ^[0-9]+$ ]] || ((seconds < 4 || seconds > 3600)); then
-	echo "demo: --seconds $seconds is not allowed: 4 to 3600" >&2
-	exit 2
+if ! [[ $seconds =~ ^[1-9][0-9]{0,3}$ ]] || ((seconds < 4 || seconds > 3600)); then
+	refuse "--seconds \"$seconds\" is not allowed: 4 to 3600"
 fi
+[[ $bus =~ ^[A-Za-z0-9_-]{1,31}$ ]] ||
+	refuse "--bus \"$bus\" is not allowed: 1 to 31 of A-Z a-z 0-9 _ -"
+# Another's agent would be shown, and its segments cleaned up.
+compgen -G "/dev/shm/shmbus.$bus.*" >/dev/null && refuse "the bus \"$bus\" is in use: ls /dev/shm"
 [[ -t 0 && -t 1 ]] || headless=1
 export SHMBUS_BUS=$bus
 
-log=$(mktemp)
+for program in shmbus-agent shmbus-player shmbus; do
+	"$bin/$program" --help >/dev/null || exit 1
+done
+
+log=
 pids=()
-# Whatever happens: no process, no segment and no file stays.
+top=
+sleeper=
+# Whatever happens: no process, no segment and no file stays. The table goes first, for it has
+# the terminal.
 clean_up() {
-	trap - EXIT INT TERM
-	((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null
-	wait 2>/dev/null
-	"$bin/shmbus" doctor --clean >/dev/null 2>&1
-	rm -f "$log"
-	if compgen -G "/dev/shm/shmbus.$bus.*" >/dev/null; then
-		echo "demo: left behind: $(compgen -G "/dev/shm/shmbus.$bus.*")" >&2
+	trap '' INT TERM HUP
+	if [[ $top ]]; then
+		kill "$top"
+		wait "$top"
+	fi
+	((${#pids[@]} == 0)) || kill ${sleeper:+"$sleeper"} "${pids[@]}"
+	wait
+	"$bin/shmbus" doctor --clean >/dev/null
+	[[ ! $log ]] || rm -f "$log"
+} 2>/dev/null
+at_exit() {
+	clean_up
+	if compgen -G "/dev/shm/shmbus.$bus.*" >&2; then
+		echo "demo: these were left behind" >&2
 		exit 1
 	fi
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+trap at_exit EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+log=$(mktemp) || exit 1
 
 start() {
 	"$@" 2>>"$log" &
 	pids+=($!)
 }
 
-"$bin/shmbus-agent" --help >/dev/null && "$bin/shmbus-player" --help >/dev/null &&
-	"$bin/shmbus" --help >/dev/null || exit 1
+# Waits; less long where the table is left with q. In the background, so that a signal is
+# answered at once.
+pause() {
+	sleep "$1" &
+	sleeper=$!
+	if [[ $top ]]; then
+		wait -n "$sleeper" "$top"
+	else
+		wait "$sleeper"
+	fi
+	{ kill "$sleeper" && wait "$sleeper"; } 2>/dev/null
+	sleeper=
+}
 
-echo "demo: bus $bus, $seconds seconds: an agent and four players"
+table_runs() { [[ ! $top ]] || kill -0 "$top" 2>/dev/null; }
+
+state_of() { "$bin/shmbus" ls 2>/dev/null | awk -v id="$1" '$3 == id { print $1 }'; }
+misses_of() { "$bin/shmbus" show "$1" 2>/dev/null | grep -oE '[0-9]+ misses' | grep -oE '^[0-9]+'; }
+
+# Narrower than shmbus ls, and with the misses.
+closing_table() {
+	local format='%-9s%-10s%9s%9s%8s%8s\n' state id uptime samples drops
+	# shellcheck disable=SC2059 # it is constant
+	printf "$format" STATE PLAYER UPTIME SAMPLES DROPS MISSES
+	"$bin/shmbus" ls | awk 'NR > 1 { print $1, $3, $5, $9, $10 }' |
+		while read -r state id uptime samples drops; do
+			# shellcheck disable=SC2059
+			printf "$format" "$state" "$id" "$uptime" "$samples" "$drops" "$(misses_of "$id")"
+		done
+}
+
+echo "demo: bus $bus, $seconds s: an agent and four players; one of them works longer than it has"
+echo "demo: time, and one will be killed half-way"
 start "$bin/shmbus-agent" --interval 250ms
+agent=${pids[-1]}
 start "$bin/shmbus-player" --quiet --id studio
 start "$bin/shmbus-player" --quiet --id stage --quantum 256
 start "$bin/shmbus-player" --quiet --id overload --overload 130 --overload-every 4
 start "$bin/shmbus-player" --quiet --id victim
 victim=${pids[-1]}
-disown "$victim" # its death is no news
 
+if [[ ! $headless ]]; then
+	for ((i = 0; i < 50; i++)); do
+		[[ $(state_of victim) ]] && break
+		pause 0.1
+	done
+	# Only with a standard input of its own would it be the script's job.
+	"$bin/shmbus" top <&0 &
+	top=$!
+fi
 half=$((seconds / 2))
-if [[ $headless ]]; then
-	sleep "$half"
-	echo "demo: after $half s: SIGKILL for the player \"victim\""
-	kill -KILL "$victim"
-	sleep $((seconds - half))
-else
-	(
-		sleep "$half"
-		kill -KILL "$victim"
-	) &
-	pids+=($!)
-	"$bin/shmbus" top -n "$seconds" -d 1
+pause "$half"
+[[ $headless ]] && echo "demo: after $half s: SIGKILL for the player \"victim\""
+{ kill -KILL "$victim" && wait "$victim"; } 2>/dev/null
+unset 'pids[-1]'
+table_runs && pause $((seconds - half))
+if [[ $top ]]; then
+	{ kill "$top"; wait "$top"; } 2>/dev/null
+	top=
 fi
 
-snapshot=$("$bin/shmbus" snapshot --compact) || {
-	cat "$log" >&2
-	exit 1
-}
-"$bin/shmbus" top --once
+# What must have come by now may take its time on a busy machine.
+for ((i = 0; i < 100; i++)); do
+	state=$(state_of victim)
+	misses=$(misses_of overload)
+	[[ $state == lost && ${misses:-0} -gt 0 ]] && break
+	kill -0 "$agent" 2>/dev/null || break
+	pause 0.1
+done
+if [[ $headless ]]; then
+	"$bin/shmbus" top --once
+	echo
+fi
+closing_table
 echo
-"$bin/shmbus" ls
-
-# In the compact document each session's state and misses follow its id.
-part() { grep -o "\"id\":\"$1\".*" <<<"$snapshot" | sed 's/"age_ns".*//'; }
-state=$(part victim | grep -o '"state":"[a-z]*"' | head -n 1)
-misses=$(part overload | grep -o '"misses":[0-9]*' | head -n 1 | cut -d : -f 2)
-echo
-echo "demo: victim: ${state#*:}; overload: ${misses:-no} missed deadlines"
-if [[ $state != '"state":"lost"' || ${misses:-0} -eq 0 ]]; then
+echo "demo: victim: ${state:-not there}; overload: ${misses:-no} missed deadlines"
+if [[ $state != lost || ${misses:-0} -eq 0 ]]; then
 	echo "demo: expected a lost victim and missed deadlines" >&2
 	cat "$log" >&2
 	exit 1
