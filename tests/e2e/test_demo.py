@@ -140,7 +140,10 @@ class Run(Demo):
         self.assertEqual({name: row[0] for name, row in rows.items()},
                          {"studio": "running", "stage": "running", "overload": "running",
                           "victim": "lost"})
-        self.assertGreater(int(rows["overload"][5]), 0)
+        # Each 4th cycle, of which each has about 7 samples, misses by design; half is enough.
+        samples, misses = rows["overload"][3], int(rows["overload"][5])
+        samples = float(samples[:-1]) * 1000 if samples.endswith("k") else float(samples)
+        self.assertGreater(misses, samples / 60)
         self.assertRegex(out, r"demo: victim: lost; overload: \d+ missed deadlines\n$")
 
     def test_two_side_by_side(self):
