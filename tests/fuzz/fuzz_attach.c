@@ -28,7 +28,7 @@ static struct shmbus_consumer consumer;
 static bool attached;
 static char segment[80];
 
-/* Ends within its field, and holds neither a control nor what is no ASCII and no UTF-8 lead. */
+/* Ends within its field, and holds no control. */
 static void text_check(const char *text, size_t size)
 {
 	promise(memchr(text, '\0', size) != NULL);
@@ -36,7 +36,7 @@ static void text_check(const char *text, size_t size)
 		promise((unsigned char)*c >= 0x20 && *c != 0x7f);
 }
 
-/* All of the writer's parts lie within its mapping, and those of two writers are apart. */
+/* All of the writer's parts lie within its mapping, one behind the other. */
 static void writer_check(const struct shmbus_consumer_writer *writer)
 {
 	const char *begin = (const char *)writer->block, *end = begin + writer->size;

@@ -116,7 +116,8 @@ struct shape {
 	const char *name;
 	uint32_t writers;
 	uint32_t samples;
-	bool rich; /* every kind of metric; else one timer */
+	bool rich;  /* every kind of metric, beside the one timer */
+	bool merge; /* gauges by each rule */
 };
 
 static void metric_add(struct shmbus_session *session, struct shmbus_metric_options options,
@@ -181,6 +182,25 @@ static void rich_values(struct shmbus_session *session, struct shmbus_writer *wr
 	shmbus_xrun(writer, &cycle);
 }
 
+/* Gauges of two writers, by each rule. */
+static void merge_values(struct shmbus_session *session, struct shmbus_writer *const writers[])
+{
+	for (int i = 0; i < 8; i++) {
+		char name[2] = {(char)('a' + i), '\0'};
+		shmbus_metric gauge;
+
+		metric_add(session,
+			   (struct shmbus_metric_options){.name = name,
+							  .kind = SHMBUS_GAUGE,
+							  .merge = (enum shmbus_merge)(i / 2),
+							  .real = i % 2 != 0},
+			   &gauge);
+		for (int k = 0; k < 2; k++)
+			i % 2 != 0 ? shmbus_set_real(writers[k], gauge, k + 0.5)
+				   : shmbus_set(writers[k], gauge, k - 7);
+	}
+}
+
 static void image_read(const char *segment, uint8_t **image, size_t *size)
 {
 	int fd = shm_open(segment, O_RDONLY, 0);
@@ -229,6 +249,28 @@ static void session_end(struct shmbus_session *session)
 	shm_unlink(segment);
 }
 
+/* Pairs of gauges of one rule and of one name, which no honest producer has: one total each. */
+static void same_save(const uint8_t *image, size_t size)
+{
+	const struct shmbus_header *header = (const struct shmbus_header *)image;
+	char *changes;
+	size_t changes_size;
+	FILE *out = open_memstream(&changes, &changes_size);
+
+	if (out == NULL)
+		fail("memory");
+	for (uint32_t i = 0; i < 8; i++) {
+		uint8_t letter = (uint8_t)('a' + i / 2);
+
+		/* The timer comes before them. */
+		put_write(out, header->metrics_offset + header->metrics_stride * (i + 1), &letter,
+			  1);
+	}
+	seed_close(out);
+	script_save("agent", "same", image, size, changes, changes_size, "ABCDE2BCDFD");
+	free(changes);
+}
+
 static void segment_seeds(const struct shape *shape)
 {
 	struct shmbus_session_options options = {
@@ -253,12 +295,16 @@ static void segment_seeds(const struct shape *shape)
 		shmbus_record_value_at(writers[i % shape->writers], timer, 7 * i * i, i);
 	if (shape->rich)
 		rich_values(session, writers[0], timer);
+	if (shape->merge)
+		merge_values(session, writers);
 	image_read(shmbus_session_segment(session), &image, &size);
 	/* Attach, tables, labels, drain, slots, life, writers, drain the rest. */
 	script_save("attach", shape->name, image, size, "", 0, "ABCE50FG1G0DE00H");
 	/* Attach, drain, checkpoint, document, time, the same again, the end, document. */
 	script_save("agent", shape->name, image, size, "", 0, "ABCDE2BCDE9FD");
 	document_save(shmbus_session_segment(session), shape->name);
+	if (shape->merge)
+		same_save(image, size);
 	free(image);
 	session_end(session);
 }
@@ -294,6 +340,92 @@ static void change_seeds(void)
 	session_end(session);
 }
 
+/* Metrics and samples that come while the agent is at work: it has seen an empty ring and one
+ * metric; then there are samples of a second one, first at a checkpoint, then at a drain. */
+static void late_seed(void)
+{
+	const size_t count_at = offsetof(struct shmbus_header, metric_count);
+	struct shmbus_session_options options = {
+		.bus = script_bus(), .service = "seed", .id = "late", .metrics_max = 16};
+	struct shmbus_writer_options ring = {.capacity = SHMBUS_RING_MIN};
+	struct shmbus_session *session;
+	struct shmbus_writer *writer;
+	shmbus_metric metrics[2];
+	uint8_t *before, *after;
+	size_t size, at = 0;
+	FILE *out;
+
+	if (shmbus_session_open(&options, &session) != 0 ||
+	    shmbus_writer_open(session, &ring, &writer) != 0)
+		fail("session");
+	metric_add(session, (struct shmbus_metric_options){.name = "a", .kind = SHMBUS_TIMER},
+		   &metrics[0]);
+	image_read(shmbus_session_segment(session), &before, &size);
+	metric_add(session, (struct shmbus_metric_options){.name = "b", .kind = SHMBUS_TIMER},
+		   &metrics[1]);
+	shmbus_record_value(writer, metrics[1], 5);
+	image_read(shmbus_session_segment(session), &after, &size);
+	out = seed_open("agent", "late");
+	put_image(out, before, size);
+	put(out, SCRIPT_STEP + 0, 1); /* attach */
+	put(out, SCRIPT_STEP + 1, 1); /* drain */
+	for (at = count_at; at < size; at++)
+		if (before[at] != after[at])
+			put_write(out, at, after + at, 1);
+	put(out, SCRIPT_STEP + 2, 1); /* checkpoint */
+	put_write(out, offsetof(struct shmbus_header, changes),
+		  before + offsetof(struct shmbus_header, changes), 4);
+	put(out, SCRIPT_STEP + 1, 1);
+	put(out, SCRIPT_STEP + 2, 1);
+	put(out, SCRIPT_STEP + 3, 1); /* document */
+	seed_close(out);
+	free(before);
+	free(after);
+	session_end(session);
+}
+
+/* ---- documents ---- */
+
+static void pack(msgpack_packer *packer, const char *text)
+{
+	msgpack_pack_str(packer, strlen(text));
+	msgpack_pack_str_body(packer, text, strlen(text));
+}
+
+/* Two sessions of one beginning, with texts that a terminal would obey, and other types. */
+static void text_seed(void)
+{
+	static const char *const texts[] = {
+		"id",      "ab\x7f\xc2\x9b", "state",  "stale",
+		"service", "\x1b[2J",        "reason", "\xff\xfe \xe2\x82\xac"};
+	msgpack_sbuffer buffer;
+	msgpack_packer packer;
+	FILE *out;
+
+	msgpack_sbuffer_init(&buffer);
+	msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+	msgpack_pack_map(&packer, 1);
+	pack(&packer, "sessions");
+	msgpack_pack_array(&packer, 2);
+	for (int i = 0; i < 2; i++) {
+		msgpack_pack_map(&packer, 6);
+		for (int k = 0; k < 8; k++)
+			pack(&packer, texts[k]);
+		pack(&packer, "age_ns");
+		msgpack_pack_float(&packer, 2.5f);
+		pack(&packer, "labels");
+		msgpack_pack_map(&packer, 2);
+		pack(&packer, "\xc2\x80");
+		msgpack_pack_nil(&packer);
+		pack(&packer, "key");
+		pack(&packer, "a\nb");
+	}
+	out = seed_open("document", "text");
+	fwrite(buffer.data, 1, buffer.size, out);
+	seed_close(out);
+	msgpack_sbuffer_destroy(&buffer);
+}
+
 /* ---- snapshots ---- */
 
 static void snapshot_seeds(void)
@@ -325,8 +457,12 @@ static void snapshot_seeds(void)
 int main(int argc, char **argv)
 {
 	static const struct shape shapes[] = {
-		{"empty", 0, 0, false},    {"timer", 1, 40, false}, {"full", 1, 64, false},
-		{"writers", 4, 20, false}, {"rich", 2, 12, true},
+		{.name = "empty"},
+		{.name = "timer", .writers = 1, .samples = 40},
+		{.name = "full", .writers = 1, .samples = 64},
+		{.name = "writers", .writers = 4, .samples = 20},
+		{.name = "rich", .writers = 2, .samples = 12, .rich = true},
+		{.name = "merge", .writers = 2, .samples = 3, .merge = true},
 	};
 
 	if (argc != 2) {
@@ -340,6 +476,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
 		segment_seeds(&shapes[i]);
 	change_seeds();
+	late_seed();
+	text_seed();
 	document_save(NULL, "no-session");
 	snapshot_seeds();
 	return 0;
