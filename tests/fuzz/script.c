@@ -209,7 +209,7 @@ static void on_sigbus(int number)
 
 void script_guard_init(void)
 {
-	struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, before;
+	struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, before = {0};
 
 	if (guard_handler != NULL)
 		return;

@@ -276,7 +276,7 @@ static void segment_seeds(const struct shape *shape)
 	struct shmbus_session_options options = {
 		.bus = script_bus(), .service = "seed", .id = "one", .metrics_max = 16};
 	struct shmbus_writer_options ring = {.capacity = SHMBUS_RING_MIN};
-	struct shmbus_writer *writers[4];
+	struct shmbus_writer *writers[4] = {0};
 	struct shmbus_session *session;
 	shmbus_metric timer;
 	uint8_t *image;
@@ -291,7 +291,7 @@ static void segment_seeds(const struct shape *shape)
 	for (uint32_t i = 0; i < shape->writers; i++)
 		if (shmbus_writer_open(session, &ring, &writers[i]) != 0)
 			fail(shape->name);
-	for (uint32_t i = 0; i < shape->samples; i++)
+	for (uint32_t i = 0; shape->writers > 0 && i < shape->samples; i++)
 		shmbus_record_value_at(writers[i % shape->writers], timer, 7 * i * i, i);
 	if (shape->rich)
 		rich_values(session, writers[0], timer);
