@@ -204,8 +204,6 @@ static void drain_body(void *data)
 
 	if (changes != session->live.changes || !session->live.seen) {
 		session->live.changes = changes;
-		session->live.flags =
-			atomic_load_explicit(&session->consumer->live->flags, memory_order_relaxed);
 		session->live.sign_ns = call->drain->now_ns;
 		if (session_update(session, call->drain->window_default) != 0) {
 			session->live.fault = true;

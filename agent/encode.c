@@ -32,9 +32,9 @@ static void encode_labels(msgpack_packer *packer, const struct session_committed
 static void encode_memory(msgpack_packer *packer, const struct session *session)
 {
 	uint64_t rss = atomic_load_explicit(&session->process.rss_bytes, memory_order_relaxed);
-	bool finished = session->committed.state >= SESSION_ENDED;
-	uint32_t flags = session->committed.flags;
-	bool asked = (flags & SHMBUS_FLAG_LOCK_ASKED) != 0;
+	bool shown = rss != 0 && session->committed.state < SESSION_ENDED;
+	bool asked = (session->committed.flags & SHMBUS_FLAG_LOCK_ASKED) != 0;
+	bool refused = (session->committed.flags & SHMBUS_FLAG_LOCK_FAILED) != 0;
 	uint64_t slices = 0;
 
 	for (uint32_t i = 0; i < session->committed.metric_count; i++)
@@ -42,14 +42,14 @@ static void encode_memory(msgpack_packer *packer, const struct session *session)
 			slices += slices_bytes(&session->metrics[i]->slices) +
 				  8u * (session->metrics[i]->committed.histogram.length * 2u);
 	pack_text(packer, "memory");
-	msgpack_pack_map(packer, 2 + (rss != 0 && !finished) + asked);
+	msgpack_pack_map(packer, 2 + asked + shown);
 	pack_u64(packer, "shm_bytes", session->committed.shm_bytes);
 	pack_u64(packer, "agent_bytes",
 		 atomic_load_explicit(&session->agent_bytes, memory_order_relaxed) + slices);
-	if (rss != 0 && !finished)
-		pack_u64(packer, "process_rss_bytes", rss);
 	if (asked)
-		pack_bool(packer, "locked", (flags & SHMBUS_FLAG_LOCK_FAILED) == 0);
+		pack_bool(packer, "locked", !refused);
+	if (shown)
+		pack_u64(packer, "process_rss_bytes", rss);
 }
 
 static void encode_writers(msgpack_packer *packer, const struct session *session)

@@ -204,6 +204,8 @@ int session_update(struct session *session, uint32_t window_default)
 	}
 	writers_adopt(session);
 	labels_update(session);
+	/* relaxed: the change that brought us here is newer than the flags; see R-change. */
+	live->flags = atomic_load_explicit(&session->consumer->live->flags, memory_order_relaxed);
 	live->seen = true;
 	live->dirty = true;
 	return 0;

@@ -108,7 +108,7 @@ struct session_live {
 	uint32_t writer_count;
 	uint32_t derived_count;
 	uint32_t label_count;
-	uint32_t flags;    /* of the header */
+	uint32_t flags;    /* SHMBUS_FLAG_... */
 	uint64_t overflow; /* samples of no known timer */
 	uint64_t heartbeat_ticks;
 	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -183,13 +184,13 @@ class Snapshot(Bus):
                     keys[row[0]] = set(row[1].split(", "))
         return found
 
-    def example(self, directory):
+    def example(self, directory, *before):
         """The example of shmbus(3), compiled and run: it has every kind of metric."""
         body = dict(manual.sections("shmbus.3", 1))["EXAMPLE"]
         source = re.search(r"```\n(.*?)```", body, re.DOTALL)[1].replace("\\\\", "\\")
         program = compiled(source, f"{directory}/example", f"-L{BUILD}/lib", "-lshmbus",
                            f"-Wl,-rpath,{BUILD}/lib")
-        subprocess.run([program], env=self.env, check=True, timeout=60)
+        subprocess.run([*before, program], env=self.env, check=True, timeout=60)
 
     def forge(self):
         """A segment of another layout version, which is refused."""
@@ -248,7 +249,28 @@ class Snapshot(Bus):
                     self.assertIn(f'"{key}"', source, f"{where}: {key} is never there")
                     self.assertEqual(where, "agent.rejected", f"{where}: {key} was not seen")
 
-    def test_types_in_shell(self):
+    def locked(self, number, *before):
+        """Whether the example's memory was locked, as a snapshot has it: the session's number."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.example(directory, *before)
+        sessions = self.wait_for(
+            lambda: (s := self.snapshot()) and len(s["sessions"]) == number and s["sessions"],
+            "the example's session", 30)
+        return sessions[-1]["memory"].get("locked")
+
+    @unittest.skipIf(SANITIZE, "AddressSanitizer lets no mlock() through to the kernel")
+    @unittest.skipUnless(shutil.which("prlimit") and shutil.which("setpriv"), "needs util-linux")
+    def test_locked(self):
+        self.agent()
+        drop = ["setpriv", "--bounding-set", "-ipc_lock"] if os.geteuid() == 0 else []
+        self.assertIs(self.locked(1, "prlimit", "--memlock=0", *drop), False)
+        if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] >= 4 << 20:
+            self.assertIs(self.locked(2), True)
+        self.report(self.producer("--id", "plain", "--count", "1", "--hold"))
+        session = self.wait_for(lambda: self.session("plain"), "a session", 30)
+        self.assertNotIn("locked", session["memory"])
+
+    def test_examples(self):
         """The page's own examples run, where jq is there."""
         if shutil.which("jq") is None:
             self.skipTest("jq is not installed")
