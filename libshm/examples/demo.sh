@@ -109,7 +109,7 @@ pause() {
 table_runs() { [[ ! $top ]] || kill -0 "$top" 2>/dev/null; }
 
 state_of() { "$bin/shmbus" ls 2>/dev/null | awk -v id="$1" '$3 == id { print $1 }'; }
-misses_of() { "$bin/shmbus" show "$1" 2>/dev/null | grep -oE '[0-9]+ misses' | grep -oE '^[0-9]+'; }
+misses_of() { "$bin/shmbus" show "$1" 2>/dev/null | grep -oE 'missed [0-9]+' | grep -oE '[0-9]+'; }
 
 # Narrower than shmbus ls, and with the misses.
 closing_table() {

@@ -50,7 +50,7 @@ class Bus(unittest.TestCase):
 
     def agent(self, *arguments):
         agent = self.start("shmbus-agent", "--interval", "50ms", *arguments)
-        self.wait_for(lambda: self.files("snapshot"), "the agent's first snapshot")
+        self.wait_for(self.snapshot, "the agent's first snapshot")
         return agent
 
     def producer(self, *arguments, **options):
@@ -71,7 +71,7 @@ class Bus(unittest.TestCase):
                 return session
         return None
 
-    def wait_for(self, condition, what, seconds=8):
+    def wait_for(self, condition, what, seconds=30):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             result = condition()

@@ -54,7 +54,7 @@ AGENT = {"version", "pid", "start_time_unix_ns", "cpu_ratio", "rss_bytes", "memo
          "clock_backward_total", "overruns", "publish_ns", "publish_bytes", "encoded_sessions",
          "rejected", "rejects"}
 TOTALS = {"sessions_total", "sessions_active", "sessions_ended", "sessions_lost",
-          "dropped_total", "overflow_total", "metrics"}
+          "dropped_total", "overflow_total", "recent", "metrics"}
 SESSION = {"id", "service", "segment", "labels", "pid", "uid", "incarnation", "state",
            "start_time_unix_ns", "age_ns", "memory", "cpu_ratio", "aggregated_total",
            "dropped_total", "overflow_total", "writers", "metrics", "derived"}
@@ -142,8 +142,11 @@ class Document(Readers):
             expected = METRICS[found["name"]] | {"sessions"}
             if found["kind"] == "stateset":
                 expected -= {"value"}
+            self.check(found, expected, found["name"])
             # A period is a session's: of another one it may be another.
-            self.check(found, expected - {"period"}, found["name"])
+            if "period" in found:
+                self.check(found["period"],
+                           (PERIOD | PERIOD_SAMPLES) - {"period_ns", "busy_ratio"}, found["name"])
             self.check_metric(found, found["name"])
 
     def test_keys_finished(self):

@@ -80,8 +80,9 @@ static void ring_fill(struct shmbus_ring_producer *ring)
 	uint64_t head = atomic_load_explicit(ring->head, memory_order_acquire);
 
 	for (uint64_t i = head; i < head + CAPACITY; i++)
-		atomic_store_explicit(&ring->slots[i & ring->mask].tag,
-				      shmbus_ring_phase(i, ring->order), memory_order_release);
+		atomic_store_explicit(&ring->slots[i % CAPACITY].tag,
+				      shmbus_ring_phase(i, __builtin_ctz(CAPACITY)),
+				      memory_order_release);
 }
 
 /* A producer that is said to be gone, and is not. */
