@@ -21,6 +21,7 @@
 #define SHARED_METRICS 100u
 #define METRICS 400u
 #define CHANGES_MIN 400u
+#define LABELS 50u /* changes of labels beside each other change */
 
 static struct shmbus_session *session;
 static _Atomic uint32_t running; /* threads of the producer's side */
@@ -95,10 +96,10 @@ static void *recorder(void *argument)
 	snprintf(name, sizeof name, "recorder%u", self);
 	writer = writer_open(name, 64u << self);
 	for (uint32_t i = 0; i < SAMPLES; i++) {
-		uint32_t shared = i % SHARED_METRICS;
+		uint32_t shared = i / (SAMPLES / SHARED_METRICS); /* a new one now and then */
 		uint32_t none = 0, number = atomic_load(&numbers[shared]);
 
-		if (i / SHARED_METRICS % 100 == 0) {
+		if (number == 0 || i % 100 == 0) {
 			number = define("shared", shared, SHMBUS_TIMER) + 1;
 			expect(atomic_compare_exchange_strong(&numbers[shared], &none, number) ||
 				       none == number,
@@ -152,13 +153,15 @@ static void *changer(void *unused)
 	for (uint32_t i = 1; i <= CHANGES_MIN || atomic_load(&running) > 1; i++) {
 		struct shmbus_writer *writer = writer_open(NULL, 64u << i % 3);
 
-		label_set("first", i);
-		label_set("second", i);
+		for (uint32_t n = 0; n < LABELS; n++) {
+			label_set("first", i * LABELS + n);
+			label_set("second", i * LABELS + n);
+		}
 		expect(shmbus_label_set(session, "third", i % 2 != 0 ? "x" : NULL) == 0, "third");
 		if (i < METRICS - SHARED_METRICS - RECORDERS)
 			metric = define("more", i, SHMBUS_TIMER);
-		if (i <= SHMBUS_DERIVED_MAX)
-			derive(i, metric);
+		if (i % 20 == 0 && i / 20 <= SHMBUS_DERIVED_MAX)
+			derive(i / 20, metric);
 		for (uint32_t n = 0; n < i % 100; n++)
 			record(writer, metric, counter);
 		account_expect(writer);
@@ -241,7 +244,8 @@ static uint64_t pass(struct shmbus_consumer *consumer)
 {
 	uint64_t samples = 0;
 
-	labels_check(consumer);
+	for (int i = 0; i < 10; i++)
+		labels_check(consumer);
 	expect(shmbus_consumer_writers_update(consumer) == 0, "writers are found");
 	for (uint32_t i = 0; i < consumer->writer_count; i++)
 		samples += drain(&consumer->writers[i], &drained[i]);
