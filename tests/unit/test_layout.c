@@ -42,7 +42,7 @@ static void check(const char *name, const struct golden *fields, size_t count, s
 }
 
 #define CHECK(type, fields, golden_size)                                                           \
-	check(#type, fields, sizeof fields / sizeof *fields, sizeof(struct type), golden_size)
+	check(#type, (fields), sizeof(fields) / sizeof *(fields), sizeof(struct type), golden_size)
 
 Test(layout, header)
 {

@@ -312,7 +312,7 @@ Test(session, no_descriptor_is_left)
 	close(first);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	for (int more = 0; more < 2; more++) { /* none for the file; none for the lock */
-		limit.rlim_cur = (rlim_t)(first + more);
+		limit.rlim_cur = (rlim_t)first + (rlim_t)more;
 		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 		cr_assert_eq(shmbus_session_open(NULL, &session), -EMFILE);
 		noop_check(session);

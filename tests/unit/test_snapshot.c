@@ -107,15 +107,16 @@ static void read_is(const char *text)
 
 static void refused(int error, const char *word)
 {
-	struct shmbus_snapshot before;
+	uint8_t before[sizeof snapshot];
 	int got;
 
-	memset(&snapshot, 0x5a, sizeof snapshot);
-	before = snapshot;
+	memset(before, 0x5a, sizeof before);
+	memcpy(&snapshot, before, sizeof snapshot);
 	got = shmbus_snapshot_read(reader, &snapshot);
 	cr_assert_eq(got, error, "%s: %d, %s", word, got, shmbus_strerror(got));
 	cr_assert_not_null(strstr(shmbus_strerror(error), word), "%s", shmbus_strerror(error));
-	cr_assert_eq(memcmp(&before, &snapshot, sizeof snapshot), 0, "untouched after an error");
+	cr_assert_eq(memcmp(before, (const uint8_t *)&snapshot, sizeof snapshot), 0,
+		     "untouched after an error");
 }
 
 Test(snapshot, none)
