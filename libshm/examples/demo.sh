@@ -58,19 +58,21 @@ for program in shmbus-agent shmbus-player shmbus; do
 done
 
 log=
-pids=()
 top=
-sleeper=
-# Whatever happens: no process, no segment and no file stays. The table goes first, for it has
-# the terminal.
+# Whatever happens: no process, no segment and no file stays. The children are the shell's to
+# name, for a signal may come between a start and the note of it. Each is told until it is gone,
+# for one that is about to become its program does not hear; the shell's own word is not taken
+# for that: it can miss a child's end where a trap runs.
 clean_up() {
+	local child left=1
 	trap '' INT TERM HUP
-	if [[ $top ]]; then
-		kill "$top"
-		wait "$top"
-	fi
-	((${#pids[@]} == 0)) || kill ${sleeper:+"$sleeper"} "${pids[@]}"
-	wait
+	while [[ $left ]]; do
+		left=
+		for child in $(jobs -p); do
+			kill "$child" && left=1
+		done
+		[[ ! $left ]] || sleep 0.05
+	done
 	"$bin/shmbus" doctor --clean >/dev/null
 	[[ ! $log ]] || rm -f "$log"
 } 2>/dev/null
@@ -89,12 +91,12 @@ log=$(mktemp) || exit 1
 
 start() {
 	"$@" 2>>"$log" &
-	pids+=($!)
 }
 
 # Waits; less long where the table is left with q. In the background, so that a signal is
 # answered at once.
 pause() {
+	local sleeper
 	sleep "$1" &
 	sleeper=$!
 	if [[ $top ]]; then
@@ -103,7 +105,6 @@ pause() {
 		wait "$sleeper"
 	fi
 	{ kill "$sleeper" && wait "$sleeper"; } 2>/dev/null
-	sleeper=
 }
 
 table_runs() { [[ ! $top ]] || kill -0 "$top" 2>/dev/null; }
@@ -126,12 +127,12 @@ closing_table() {
 echo "demo: bus $bus, $seconds s: an agent and four players; one of them works longer than it has"
 echo "demo: time, and one will be killed half-way"
 start "$bin/shmbus-agent" --interval 250ms
-agent=${pids[-1]}
+agent=$!
 start "$bin/shmbus-player" --quiet --id studio
 start "$bin/shmbus-player" --quiet --id stage --quantum 256
 start "$bin/shmbus-player" --quiet --id overload --overload 130 --overload-every 4
 start "$bin/shmbus-player" --quiet --id victim
-victim=${pids[-1]}
+victim=$!
 
 if [[ ! $headless ]]; then
 	for ((i = 0; i < 50; i++)); do
@@ -146,7 +147,6 @@ half=$((seconds / 2))
 pause "$half"
 [[ $headless ]] && echo "demo: after $half s: SIGKILL for the player \"victim\""
 { kill -KILL "$victim" && wait "$victim"; } 2>/dev/null
-unset 'pids[-1]'
 table_runs && pause $((seconds - half))
 if [[ $top ]]; then
 	{ kill "$top"; wait "$top"; } 2>/dev/null
