@@ -56,6 +56,8 @@ class Statuses(Readers):
             self.assertEqual(self.shmbus("help", command).stdout, text)
             self.assertIn(f"\n  {command} ", self.shmbus("--help").stdout)
             self.assertLessEqual(max(map(len, text.splitlines())), 80, command)
+        text = self.run_tool("shmbus-agent", "--help").stdout
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
         for arguments in (("--help",), ("help",), ("-h",), ("--version",)):
             result = self.shmbus(*arguments)
             self.assertIn("shmbus", result.stdout)
