@@ -6,6 +6,7 @@
 
 #include <shmbus/producer.h>
 
+#include "clean.h"
 #include "format.h"
 #include "options.h"
 
@@ -87,7 +88,13 @@ const char *bus_name(const char *bus)
 
 const char *read_failure(int error, const char *bus, char *out, size_t size)
 {
-	if (error == -ENOENT)
+	if (error == -ENOENT && bus_agent(bus) == 1)
+		snprintf(out, size,
+			 "the agent of bus \"%s\" has not published yet: wait, or look whether it "
+			 "is "
+			 "stopped",
+			 bus);
+	else if (error == -ENOENT)
 		snprintf(out, size,
 			 "no agent has published on bus \"%s\": start one with 'shmbus-agent "
 			 "--bus %s'",

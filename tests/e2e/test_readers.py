@@ -325,10 +325,21 @@ class Doctor(Readers):
 
     def test_stopped_agent(self):
         agent = self.agent()
+        self.wait_for(self.snapshot, "a snapshot")
         agent.send_signal(signal.SIGSTOP)
         self.wait_for(lambda: "FAIL  snapshot: " in self.run_tool("shmbus", "doctor").stdout,
                       "the verdict")
         self.assertIn("stopped or starved", self.shmbus("doctor", status=1).stdout)
+
+    def test_not_yet_published(self):
+        """An agent that was stopped before its first snapshot is not to be started again."""
+        agent = self.start("shmbus-agent", "--interval", "60s")
+        self.wait_for(lambda: self.files("agent") and "agent: running" in
+                      self.run_tool("shmbus", "doctor").stdout, "the agent")
+        agent.send_signal(signal.SIGSTOP)
+        for path in self.files("snapshot"):
+            os.unlink(path)
+        self.assertIn("has not published yet", self.shmbus("ls", status=1).stderr)
 
     def test_clean(self):
         """Removes the dead alone, and nothing while an agent runs."""

@@ -51,6 +51,10 @@ class Screen(Readers):
 
     def tearDown(self):
         server = self.tmux("display-message", "-p", "#{pid}", check=False).stdout.strip()
+        if server and self.flags()[0] == "1":
+            self.type("q")
+            self.wait_for(lambda: self.tmux("display-message", "-p", "#{pane_current_command}")
+                          .stdout.strip() == "sh", "top's end", 20)
         self.tmux("kill-server", check=False)
         if server:
             self.wait_for(lambda: ended(server), "tmux's end")
