@@ -13,7 +13,7 @@
 /* Columns that may be cut keep so much. */
 #define CUT_MIN 8
 
-static void out_of_memory(void)
+static _Noreturn void out_of_memory(void)
 {
 	fputs("shmbus: out of memory\n", stderr);
 	exit(EXIT_FAILURE);
