@@ -233,7 +233,8 @@ static void print_cycle(struct page *page, const msgpack_object *session,
 	const msgpack_object *period = member(metric, "period");
 	const msgpack_object *busy = member(metric, "window");
 	const msgpack_object *wait = member(wait_of(session, name), "window");
-	double errors = member_real(period, "misses", 0) + member_real(period, "xruns", 0);
+	/* A cycle too long is a miss and, where the driver tells, an xrun: it is one error. */
+	double errors = fmax(member_real(period, "misses", 0), member_real(period, "xruns", 0));
 	char f[CELLS][FORMAT_SIZE];
 	const char *const cells[CELLS] = {
 		format_count(f[0], member_real(period, "quantum", 0)),

@@ -331,7 +331,10 @@ class Runner:
     def check_segments(bus, before):
         left = [name for name in segments_of(bus) if name not in before]
         for name in left:
-            (SHM_DIR / name).unlink(missing_ok=True)
+            if (SHM_DIR / name).is_dir():
+                shutil.rmtree(SHM_DIR / name, ignore_errors=True)
+            else:
+                (SHM_DIR / name).unlink(missing_ok=True)
         return few([f"left /dev/shm/{name} behind" for name in left])
 
 

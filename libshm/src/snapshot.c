@@ -168,10 +168,9 @@ static bool grow(void **buffer, size_t *size, size_t needed)
 {
 	void *larger;
 
-	/* An empty document has a buffer too: what copies into it must not be given NULL. */
-	if (*buffer != NULL && *size >= needed)
+	if (*size >= needed)
 		return true;
-	larger = realloc(*buffer, needed + needed / 4 + 1);
+	larger = realloc(*buffer, needed + needed / 4);
 	if (larger == NULL)
 		return false;
 	*buffer = larger;

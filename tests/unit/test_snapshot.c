@@ -194,10 +194,10 @@ Test(snapshot, empty_documents)
 	document_make(2048);
 	index_at(2048)->extent_count = 0;
 	index_at(2048)->document_size = 0;
-	read_is("");
+	refused(-EBADMSG, "damaged");
 	index_at(2048)->extent_count = 1;
 	extent_of(2048, 0)->size = 0;
-	read_is("");
+	refused(-EBADMSG, "damaged");
 }
 
 Test(snapshot, the_newest_of_several)
