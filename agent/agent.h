@@ -20,6 +20,7 @@
 #include "event.h"
 #include "hints.h"
 #include "options.h"
+#include "persist.h"
 #include "recent.h"
 #include "registry.h"
 #include "rejects.h"
@@ -31,6 +32,7 @@ struct agent {
 	struct totals totals;
 	struct recent recent;
 	struct checkpoint checkpoint;
+	struct persist persist;
 	struct rejects rejects;
 	struct hints hints; /* discovery -> reaper: look at this session now */
 	struct event drain_event;

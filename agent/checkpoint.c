@@ -45,7 +45,7 @@ static void slots_commit(struct metric *metric)
 
 static void metric_commit(struct metric *metric, struct totals *totals)
 {
-	if (!metric->dirty)
+	if (!(metric->dirty & DIRTY_PUBLISH))
 		return;
 	if (metric->total == NULL && !metric->total_refused) {
 		metric->total = totals_of(totals, &metric->entry);
@@ -57,7 +57,7 @@ static void metric_commit(struct metric *metric, struct totals *totals)
 		slots_commit(metric);
 	if (metric->total != NULL)
 		metric->total->dirty = true;
-	metric->dirty = false;
+	metric->dirty &= (uint8_t)~DIRTY_PUBLISH;
 }
 
 static void accounts_commit(struct session *session, struct checkpoint_numbers *numbers)
@@ -85,7 +85,7 @@ void checkpoint_session(struct session *session, struct totals *totals,
 	struct session_committed *committed = &session->committed;
 	const struct session_live *live = &session->live;
 
-	if (!live->dirty || session->metrics == NULL)
+	if (!(live->dirty & DIRTY_PUBLISH) || session->metrics == NULL)
 		return;
 	for (uint32_t i = 0; i < live->metric_count; i++)
 		metric_commit(session->metrics[i], totals);
@@ -99,10 +99,9 @@ void checkpoint_session(struct session *session, struct totals *totals,
 	committed->sign_ns = live->sign_ns;
 	committed->shm_bytes = session->consumer->segment_size;
 	committed->state = live->state;
-	if (committed->end_time_unix_ns == 0 && live->state >= SESSION_ENDED)
-		committed->end_time_unix_ns = clock_unix_ns();
+	committed->end_time_unix_ns = live->end_time_unix_ns;
 	memcpy(committed->labels, live->labels, sizeof committed->labels);
 	memcpy(committed->reason, live->reason, sizeof committed->reason);
 	committed->dirty = true;
-	session->live.dirty = false;
+	session->live.dirty &= (uint8_t)~DIRTY_PUBLISH;
 }

@@ -28,7 +28,9 @@ struct checkpoint_numbers {
 	uint64_t drain_lag_ns; /* the longest time between two looks at a ring since the last one */
 	uint64_t drain_period_ns;
 	uint64_t clock_backward_total;
-	uint64_t overruns; /* ticks at which the publisher was not done yet */
+	uint64_t overruns;            /* ticks at which the publisher was not done yet */
+	uint64_t checkpoint_bytes;    /* of the store's file */
+	uint64_t checkpoint_failures; /* times that there was no room in it */
 };
 
 struct checkpoint {

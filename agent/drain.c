@@ -86,7 +86,7 @@ static void control(struct batch *batch, uint64_t value, uint64_t tag)
 		return;
 	metric->quantum = quantum;
 	metric->period_ns = (uint64_t)quantum * 1000000000u / metric->entry.rate_hz;
-	metric->dirty = true;
+	metric->dirty = DIRTY_ALL;
 }
 
 static uint64_t sample_value(const struct batch *batch, uint64_t value, uint64_t tag)
@@ -138,7 +138,7 @@ static void sample(struct batch *batch, uint64_t value, uint64_t tag)
 	lifetime_fold(&metric->live.lifetime, value);
 	histogram_fold(&metric->live.histogram, value);
 	window_fold(metric->live.window, value);
-	metric->dirty = true;
+	metric->dirty = DIRTY_ALL;
 	if (SHMBUS_UNLIKELY(metric->judged))
 		judge(batch, metric, value, tag);
 	batch->writer->wait_ns = metric->wait_of_cycle ? value : 0;
@@ -167,14 +167,17 @@ static void drain_writer(struct drain *drain, struct session *session, uint32_t 
 	}
 	if (read == 0)
 		return;
-	/* The positions go back with the batch. */
-	shmbus_ring_release(writer->head, writer->ring.position);
+	live->position = writer->ring.position;
+	if (live->position - live->released >= writer->capacity / 2 && !session->live.hungry) {
+		session->live.hungry = true;
+		drain->hungry = true;
+	}
 	if (read > live->account.high_water)
 		live->account.high_water = read;
 	if (read * 100 / writer->capacity > drain->fullest)
 		drain->fullest = (uint32_t)(read * 100 / writer->capacity);
 	drain->samples += read;
-	session->live.dirty = true;
+	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = drain->now_ns;
 }
 
@@ -230,7 +233,7 @@ static void final_body(void *data)
 static void fault_set(struct session *session, const char *reason)
 {
 	session->live.fault = true;
-	session->live.dirty = true;
+	session->live.dirty = DIRTY_ALL;
 	if (session->live.reason[0] == '\0')
 		snprintf(session->live.reason, sizeof session->live.reason, "%s", reason);
 }
@@ -243,6 +246,27 @@ void drain_session(struct drain *drain, struct session *session, bool final)
 		fault_set(session, "the segment was cut short while it was read");
 	else if (session->live.fault)
 		fault_set(session, "the segment's tables make no sense");
+}
+
+static void give_back_body(void *data)
+{
+	struct session *session = data;
+
+	for (uint32_t i = 0; i < session->live.writer_count; i++) {
+		struct writer_live *live = &session->live.writers[i];
+
+		if (live->released == live->position || i >= session->consumer->writer_count)
+			continue;
+		shmbus_ring_release(session->consumer->writers[i].head, live->position);
+		live->released = live->position;
+	}
+}
+
+void drain_give_back(struct session *session)
+{
+	session->live.hungry = false;
+	if (!session->live.fault && !guard_run(give_back_body, session))
+		fault_set(session, "the segment was cut short while it was read");
 }
 
 /* ---- slots ---- */
@@ -332,8 +356,8 @@ static void slot_sample(struct session *session, uint32_t number)
 		return;
 	metric->live_bits = merged;
 	metric->live_present = writers > 0;
-	metric->dirty = true;
-	session->live.dirty = true;
+	metric->dirty = DIRTY_ALL;
+	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = clock_monotonic_ns();
 }
 
@@ -359,7 +383,7 @@ static void account_sample(struct session *session, uint32_t number)
 	uint64_t used = pending(writer);
 
 	if (full != account->dropped_full || head != account->dropped_head || used != account->used)
-		session->live.dirty = true;
+		session->live.dirty = DIRTY_ALL;
 	account->dropped_full = full;
 	account->dropped_head = head;
 	account->used = used;

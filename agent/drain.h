@@ -14,13 +14,17 @@ struct drain {
 	uint32_t window_default;
 	uint64_t samples; /* read in this pass */
 	uint32_t fullest; /* ring, in percent */
+	bool hungry;      /* a producer should get slots back before the next tick */
 	uint64_t clock_backward_total;
 };
 
+/* Gives the slots of all samples that were folded back to the producer: after a commit. */
+void drain_give_back(struct session *session);
+
 /*
- * Reads what the session's producer has published and folds it. With `final` the producer is
- * known to be gone and the rings are read to the last published sample. Guarded: a segment that
- * was cut short becomes a fault of that session.
+ * Reads what the session's producer has published and folds it; the slots stay taken. With `final`
+ * the producer is known to be gone and the rings are read to the last published sample. Guarded: a
+ * segment that was cut short becomes a fault of that session.
  */
 void drain_session(struct drain *drain, struct session *session, bool final);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* drain_thread.c - when to drain, when to make a checkpoint, which sessions are finished. */
+/* drain_thread.c - when to drain, when to make a checkpoint and to commit it, which sessions are
+ * finished. */
+#include <stdlib.h>
+
 #include "agent.h"
 #include "drain.h"
 
@@ -40,11 +43,11 @@ static void state_set(struct session *session, enum session_state state)
 	if (session->live.state == state)
 		return;
 	session->live.state = state;
-	session->live.dirty = true;
+	session->live.dirty = DIRTY_ALL;
 }
 
 /* The reaper saw the producer's death before it set DYING, so what is published now is all. */
-static void finish(struct agent *agent, struct drain *drain, struct session *session)
+static void finish(struct drain *drain, struct session *session)
 {
 	if (!session->live.fault)
 		drain_session(drain, session, true);
@@ -52,11 +55,102 @@ static void finish(struct agent *agent, struct drain *drain, struct session *ses
 	state_set(session, atomic_load_explicit(&session->closed, memory_order_relaxed)
 				   ? SESSION_ENDED
 				   : SESSION_LOST);
+	if (session->live.end_time_unix_ns == 0)
+		session->live.end_time_unix_ns = drain->now_unix_ns;
 	session->live.dying = true;
-	/* release: nothing here touches the segment after this; pairs with the reaper's load. */
-	atomic_store_explicit(&session->stage, SESSION_DRAINED, memory_order_release);
+	session->live.hungry = true;
+	drain->hungry = true;
+}
+
+/* ---- commits ---- */
+
+/* The reaper's turn: nothing here touches the segment any more. */
+static void hand_to_reaper(struct agent *agent, struct session *session, enum session_stage stage)
+{
+	/* release: pairs with the reaper's load. */
+	atomic_store_explicit(&session->stage, stage, memory_order_release);
 	atomic_store_explicit(&agent->finished, true, memory_order_release);
 	event_signal(&agent->reap_event);
+}
+
+/* At a tick, while the publisher waits: what becomes of sessions that have finished. True for
+ * those that are no more than a document now. */
+static bool finished_look(struct agent *agent, struct session *session)
+{
+	if (atomic_load_explicit(&session->stage, memory_order_acquire) == SESSION_EXPIRED) {
+		persist_forget(&agent->persist, session);
+		hand_to_reaper(agent, session, SESSION_REMOVED);
+	} else if (session->published.final && session->metrics != NULL) {
+		persist_finish(&agent->persist, session);
+		session_forget(session);
+		free(session->published.document);
+		session->published.document = NULL;
+		/* release: the reaper may let it go; pairs with expired() in reap.c. */
+		atomic_store_explicit(&session->forgotten, true, memory_order_release);
+	}
+	return session->metrics == NULL;
+}
+
+static void session_save(struct agent *agent, struct session *session, bool windows)
+{
+	if (session->live.dirty & DIRTY_SAVE)
+		persist_session(&agent->persist, session);
+	if (windows)
+		persist_slices(&agent->persist, session);
+}
+
+/* Each second the time windows of a tenth of all. */
+static bool windows_due(const struct persist *persist, uint64_t second, uint64_t key)
+{
+	return second != persist->second && second % 10 == key % 10;
+}
+
+static void bus_save(struct agent *agent, const struct drain *drain, uint64_t second)
+{
+	struct persist *persist = &agent->persist;
+	struct totals *totals = &agent->totals;
+
+	for (uint32_t i = 0; i < totals->count; i++)
+		if (windows_due(persist, second, totals->all[i]->number))
+			persist_total_slices(persist, totals->all[i]);
+	persist_totals(persist, totals);
+	persist_recent(persist, &agent->recent);
+	persist->agent.clock_backward_total = drain->clock_backward_total;
+	persist_agent(persist);
+	persist->second = second;
+}
+
+/* All sessions, at a tick; or those whose producers need slots back, whatever the publisher
+ * does. Slots are given back after the commit, and a segment is let go of after it. */
+static void commit(struct agent *agent, struct drain *drain, bool all)
+{
+	uint64_t second = drain->now_ns / 1000000000u;
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	registry_for_each(&agent->registry, iterator, session)
+	{
+		if (all && finished_look(agent, session))
+			continue;
+		if (all || session->live.hungry)
+			session_save(agent, session,
+				     all && windows_due(&agent->persist, second, session->key));
+	}
+	if (all)
+		bus_save(agent, drain, second);
+	store_commit(&agent->persist.store);
+	registry_for_each(&agent->registry, iterator, session)
+	{
+		enum session_stage stage =
+			atomic_load_explicit(&session->stage, memory_order_acquire);
+
+		if (stage > SESSION_DYING || !(all || session->live.hungry))
+			continue;
+		drain_give_back(session);
+		if (session->live.dying)
+			hand_to_reaper(agent, session, SESSION_DRAINED);
+	}
+	drain->hungry = false;
 }
 
 static void pass_begin(struct drain *drain)
@@ -81,14 +175,16 @@ static void pass(struct agent *agent, struct drain *drain)
 		enum session_stage stage =
 			atomic_load_explicit(&session->stage, memory_order_acquire);
 
+		if (session->live.dying)
+			continue;
 		if (stage == SESSION_DYING)
-			finish(agent, drain, session);
+			finish(drain, session);
 		else if (stage == SESSION_LIVE && !session->live.fault)
 			drain_session(drain, session, false);
 		if (session->live.fault && stage == SESSION_LIVE) {
 			rejects_add(&agent->rejects, REJECT_FAULT, session->consumer->segment,
 				    session->live.reason);
-			finish(agent, drain, session);
+			finish(drain, session);
 		}
 	}
 	rcu_read_unlock();
@@ -122,7 +218,10 @@ static void checkpoint_make(struct agent *agent, struct drain *drain,
 		checkpoint_session(session, &agent->totals, numbers);
 		session->committed.sign_ns = session->live.sign_ns;
 	}
+	commit(agent, drain, true);
 	rcu_read_unlock();
+	numbers->checkpoint_bytes = agent->persist.store.size;
+	numbers->checkpoint_failures = agent->persist.failures;
 	numbers->clock_backward_total = drain->clock_backward_total;
 	checkpoint_hand_over(&agent->checkpoint, numbers);
 	numbers->drain_lag_ns = 0;
@@ -140,11 +239,12 @@ void *drain_thread(void *data)
 	struct agent *agent = data;
 	struct drain drain = {.window_default = agent->options.window};
 	struct pace pace = {.period_ns = agent->options.drain_ns};
-	struct checkpoint_numbers numbers = {0};
+	struct checkpoint_numbers numbers = agent->checkpoint.numbers; /* as restored */
 	struct counter counter;
 	uint64_t tick = tick_ns(&agent->options), next_tick, last_pass = 0;
 
 	rcu_register_thread();
+	drain.clock_backward_total = numbers.clock_backward_total;
 	counter_init(&counter);
 	next_tick = clock_monotonic_ns();
 	while (!agent_stopping(agent)) {
@@ -154,6 +254,11 @@ void *drain_thread(void *data)
 		counter_refine(&counter, clock_monotonic_ns());
 		drain.counter_scale = counter.scale;
 		pass(agent, &drain);
+		if (drain.hungry) {
+			rcu_read_lock();
+			commit(agent, &drain, false);
+			rcu_read_unlock();
+		}
 		if (last_pass != 0 && drain.now_ns - last_pass > numbers.drain_lag_ns)
 			numbers.drain_lag_ns = drain.now_ns - last_pass;
 		last_pass = drain.now_ns;

@@ -212,8 +212,9 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	const struct checkpoint_numbers *checkpoint = &agent->checkpoint.numbers;
 
 	pack_text(packer, "agent");
-	msgpack_pack_map(packer, 17);
+	msgpack_pack_map(packer, 20);
 	pack_string(packer, "version", SHMBUS_VERSION_STRING);
+	pack_u64(packer, "incarnation", agent->persist.agent.incarnation);
 	pack_u64(packer, "pid", (uint64_t)getpid());
 	pack_u64(packer, "start_time_unix_ns", agent->start_time_unix_ns);
 	pack_real(packer, "cpu_ratio", numbers->cpu_ratio);
@@ -225,6 +226,8 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	pack_u64(packer, "drain_period_ns", checkpoint->drain_period_ns);
 	pack_u64(packer, "clock_backward_total", checkpoint->clock_backward_total);
 	pack_u64(packer, "overruns", checkpoint->overruns);
+	pack_u64(packer, "checkpoint_bytes", checkpoint->checkpoint_bytes);
+	pack_u64(packer, "checkpoint_failures", checkpoint->checkpoint_failures);
 	pack_u64(packer, "publish_ns", numbers->publish_ns);
 	pack_u64(packer, "publish_bytes", numbers->publish_bytes);
 	pack_u64(packer, "encoded_sessions", numbers->encoded_sessions);

@@ -14,6 +14,7 @@
 #include "buslock.h"
 #include "guard.h"
 #include "log.h"
+#include "restore.h"
 
 /* Each session takes a descriptor. */
 static void descriptors_raise(void)
@@ -139,10 +140,15 @@ int main(int argc, char **argv)
 		log_line("cannot start: %s", strerror(-error));
 		return 1;
 	}
+	rcu_register_thread();
+	persist_open(&agent.persist, options.bus);
+	restore(&agent);
+	rcu_unregister_thread();
 	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
 		 (int)getpid(), (unsigned long long)(options.interval_ns / 1000000));
 	status = run(&agent, &signals);
 	registry_free(&agent.registry);
+	persist_close(&agent.persist);
 	totals_free(&agent.totals);
 	recent_free(&agent.recent);
 	log_line("stopped");

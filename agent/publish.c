@@ -160,7 +160,8 @@ static void session_encode(struct publisher *publisher, struct session *session)
 	publisher->numbers.encoded_sessions++;
 }
 
-/* A finished session's numbers are in the log for good; the rest of its memory may go. */
+/* A finished session's numbers are in the log for good: with the next checkpoint they are saved,
+ * and the rest of its memory goes. */
 static void session_finish(struct publisher *publisher, struct session *session)
 {
 	if (session->published.final || session->committed.state < SESSION_ENDED ||
@@ -168,9 +169,11 @@ static void session_finish(struct publisher *publisher, struct session *session)
 		return;
 	session->published.final = true;
 	recent_add(&publisher->agent->recent, session);
-	session_forget(session);
-	/* release: the reaper may free the rest; pairs with expired() in reap.c. */
-	atomic_store_explicit(&session->forgotten, true, memory_order_release);
+	session->published.document = malloc((size_t)session->published.size);
+	if (session->published.document != NULL)
+		memcpy(session->published.document,
+		       snapshot_log_bytes(&publisher->log, session->published.position),
+		       (size_t)session->published.size);
 }
 
 static void sessions_encode(struct publisher *publisher)
@@ -189,13 +192,19 @@ static void sessions_append(struct publisher *publisher)
 		struct session *session = publisher->sessions[i];
 		struct session_published *published = &session->published;
 
-		if (published->pending)
+		if (published->waiting) {
+			published->position = snapshot_log_append(
+				&publisher->log, published->document, published->size);
+			free(published->document);
+			published->document = NULL;
+		} else if (published->pending)
 			published->position = snapshot_log_append(
 				&publisher->log, publisher->buffer.data + published->pending_offset,
 				published->size);
 		else if (snapshot_log_old(&publisher->log, published->position))
 			published->position = snapshot_log_forward(
 				&publisher->log, published->position, published->size);
+		published->waiting = false;
 		published->pending = false;
 		session_finish(publisher, session);
 	}
@@ -300,7 +309,7 @@ static int log_reserve(struct publisher *publisher)
 	for (uint32_t i = 0; i < publisher->count; i++) {
 		struct session_published *published = &publisher->sessions[i]->published;
 
-		if (!published->pending)
+		if (!published->pending && !published->waiting)
 			published->position = snapshot_log_carry(
 				&publisher->log, published->position, published->size);
 	}

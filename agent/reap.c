@@ -70,8 +70,10 @@ static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
 {
 	bool closed = atomic_load_explicit(&session->closed, memory_order_relaxed);
 
-	segment_unlink(session);
-	shmbus_consumer_detach(session->consumer);
+	if (session->consumer->fd >= 0) {
+		segment_unlink(session);
+		shmbus_consumer_detach(session->consumer);
+	}
 	atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost, 1,
 				  memory_order_relaxed);
 	log_detail("session %s of %s: %s", session->consumer->header.id,
@@ -114,7 +116,13 @@ static void look(struct agent *agent, struct session *session, uint64_t now_ns,
 		break;
 	case SESSION_GONE:
 		if (expired(agent, session, now_ns))
-			registry_remove(&agent->registry, session);
+			atomic_store_explicit(&session->stage, SESSION_EXPIRED,
+					      memory_order_release);
+		break;
+	case SESSION_EXPIRED:
+		break;
+	case SESSION_REMOVED:
+		registry_remove(&agent->registry, session);
 		break;
 	}
 }

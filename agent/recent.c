@@ -76,6 +76,90 @@ void recent_free(struct recent *recent)
 		free(recent->sessions[i].timers);
 }
 
+/* ---- saved: the number of all, then of each session kept its head and its timers ---- */
+
+struct saved_session {
+	uint64_t duration_ns;
+	uint32_t lost;
+	uint32_t timer_count;
+};
+
+size_t recent_saved_size(const struct recent *recent)
+{
+	size_t size = sizeof recent->finished;
+
+	for (uint32_t i = 0; i < kept(recent); i++)
+		size += sizeof(struct saved_session) +
+			recent->sessions[i].timer_count * sizeof(struct recent_timer);
+	return size;
+}
+
+void recent_save(const struct recent *recent, void *bytes)
+{
+	uint8_t *at = bytes;
+
+	memcpy(at, &recent->finished, sizeof recent->finished);
+	at += sizeof recent->finished;
+	for (uint32_t i = 0; i < kept(recent); i++) {
+		const struct recent_session *session = &recent->sessions[i];
+		struct saved_session saved = {session->duration_ns, session->lost,
+					      session->timer_count};
+
+		memcpy(at, &saved, sizeof saved);
+		at += sizeof saved;
+		memcpy(at, session->timers, session->timer_count * sizeof *session->timers);
+		at += session->timer_count * sizeof *session->timers;
+	}
+}
+
+static bool session_load(struct recent_session *session, const uint8_t **at, size_t *left,
+			 const struct totals *totals)
+{
+	struct saved_session saved;
+	size_t size;
+
+	if (*left < sizeof saved)
+		return false;
+	memcpy(&saved, *at, sizeof saved);
+	*at += sizeof saved;
+	*left -= sizeof saved;
+	size = saved.timer_count * sizeof *session->timers;
+	if (saved.timer_count > RECENT_TIMERS || *left < size)
+		return false;
+	*session =
+		(struct recent_session){.lost = saved.lost != 0, .duration_ns = saved.duration_ns};
+	session->timers = calloc(saved.timer_count + 1u, sizeof *session->timers);
+	if (session->timers == NULL)
+		return false;
+	session->timer_count = saved.timer_count;
+	memcpy(session->timers, *at, size);
+	*at += size;
+	*left -= size;
+	for (uint32_t i = 0; i < saved.timer_count; i++)
+		if (session->timers[i].total >= totals->count)
+			return false;
+	return true;
+}
+
+bool recent_load(struct recent *recent, const void *bytes, size_t size, const struct totals *totals)
+{
+	const uint8_t *at = bytes;
+
+	if (size < sizeof recent->finished)
+		return false;
+	memcpy(&recent->finished, at, sizeof recent->finished);
+	at += sizeof recent->finished;
+	size -= sizeof recent->finished;
+	for (uint32_t i = 0; i < kept(recent); i++) {
+		if (!session_load(&recent->sessions[i], &at, &size, totals)) {
+			recent_free(recent);
+			memset(recent, 0, sizeof *recent);
+			return false;
+		}
+	}
+	return true;
+}
+
 static void sum_add(struct sum *sum, const struct recent_timer *timer)
 {
 	sum->sessions++;

@@ -47,6 +47,18 @@ static void delta_add(struct series *into, const struct series *now, const struc
 	worst_merge(&into->deadline.worst, &now->deadline.worst);
 }
 
+void series_add(struct series *into, const struct series *from)
+{
+	histogram_add(&into->histogram, &from->histogram);
+	lifetime_add(&into->lifetime, &from->lifetime);
+	into->violations += from->violations;
+	into->deadline.misses += from->deadline.misses;
+	if (from->deadline.run_max > into->deadline.run_max)
+		into->deadline.run_max = from->deadline.run_max;
+	worst_merge(&into->worst, &from->worst);
+	worst_merge(&into->deadline.worst, &from->deadline.worst);
+}
+
 bool series_commit(struct series *committed, const struct series *live, struct series *total)
 {
 	const struct histogram *histogram = &live->histogram;

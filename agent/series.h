@@ -50,6 +50,9 @@ bool series_target_met(const struct series *series, const struct shmbus_metric_e
 int series_init(struct series *series, uint32_t window_size);
 void series_free(struct series *series);
 
+/* Adds all of a series but its window to another, which may have none. */
+void series_add(struct series *into, const struct series *from);
+
 /*
  * Brings `committed`, which only this function writes, up to `live`, copying only what is new,
  * and adds the difference to `total` (NULL: to nothing). Returns false where there was no

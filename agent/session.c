@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "session.h"
 
@@ -15,6 +16,7 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 {
 	const struct shmbus_header *header = &consumer->header;
 	struct session *session = calloc(1, sizeof *session);
+	struct stat status;
 
 	if (session == NULL)
 		return NULL;
@@ -31,8 +33,12 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 	}
 	session->consumer = consumer;
 	session->key = key;
+	if (fstat(consumer->fd, &status) == 0) {
+		session->device = status.st_dev;
+		session->inode = status.st_ino;
+	}
 	session->scale = tick_scale_of(header->tick_hz != 0 ? header->tick_hz : 1000000000u);
-	session->live.dirty = true;
+	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = clock_monotonic_ns();
 	bytes_add(session, sizeof *session + sizeof *consumer +
 				   (header->metrics_capacity + 1u) * sizeof *session->metrics +
@@ -42,8 +48,10 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 	return session;
 }
 
-static void metric_free(struct metric *metric)
+void metric_free(struct metric *metric)
 {
+	if (cell_taken(&metric->cell)) /* the window is in the cell */
+		metric->live.window = NULL;
 	series_free(&metric->live);
 	series_free(&metric->committed);
 	slices_free(&metric->slices);
@@ -57,10 +65,9 @@ void session_forget(struct session *session)
 
 	session->committed.metric_count = 0;
 	session->live.metric_count = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		metric_free(session->metrics[i]);
-		session->metrics[i] = NULL;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		if (session->metrics[i] != NULL)
+			metric_free(session->metrics[i]);
 	free(session->metrics);
 	free(session->derived);
 	free(session->writer_names);
@@ -77,13 +84,14 @@ void session_forget(struct session *session)
 void session_free(struct session *session)
 {
 	session_forget(session);
+	free(session->published.document);
 	free(session->consumer);
 	free(session);
 }
 
 /* ---- metrics ---- */
 
-static struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default)
+struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default)
 {
 	uint32_t window = entry->window != 0 ? entry->window : window_default;
 	struct metric *metric = calloc(1, sizeof *metric);
@@ -92,7 +100,7 @@ static struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32
 		return NULL;
 	metric->entry = *entry;
 	metric->timer = entry->kind == SHMBUS_TIMER;
-	metric->dirty = true;
+	metric->dirty = DIRTY_ALL;
 	metric->period_ns = entry->period_ns;
 	metric->quantum = entry->quantum;
 	metric->judged = entry->target != 0 || entry->period_ns != 0;
@@ -107,7 +115,7 @@ static struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32
 }
 
 /* A cycle's WAIT comes right before its BUSY in the ring; find out whose it is. */
-static void wait_link(struct session *session, const struct metric *busy)
+void session_metric_link(struct session *session, const struct metric *busy)
 {
 	uint32_t wait = busy->entry.wait_metric;
 
@@ -134,7 +142,7 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 			return -ENOMEM;
 		}
 		session->metrics[live->metric_count++] = metric;
-		wait_link(session, metric);
+		session_metric_link(session, metric);
 		bytes_add(session,
 			  sizeof *metric + (metric->timer ? 2 * (sizeof(struct window) +
 								 8u * metric->live.window->size)
@@ -181,6 +189,8 @@ static void writers_adopt(struct session *session)
 		const struct shmbus_consumer_writer *writer = &session->consumer->writers[i];
 
 		live->writers[i].account.before = writer->ring.position;
+		live->writers[i].position = writer->ring.position;
+		live->writers[i].released = writer->ring.position;
 		memcpy(session->writer_names[i].text, writer->name, sizeof writer->name);
 		session->writer_names[i].capacity = writer->capacity;
 	}
@@ -207,6 +217,6 @@ int session_update(struct session *session, uint32_t window_default)
 	/* relaxed: the change that brought us here is newer than the flags; see R-change. */
 	live->flags = atomic_load_explicit(&session->consumer->live->flags, memory_order_relaxed);
 	live->seen = true;
-	live->dirty = true;
+	live->dirty = DIRTY_ALL;
 	return 0;
 }

@@ -10,6 +10,9 @@
  *                             reads the rings once more, to the last published sample
  *                    DRAINED  nothing touches the segment any more; the reaper unlinks it
  *                    GONE     only the numbers are left, until the TTL has passed
+ *                    EXPIRED  the reaper has seen that it has; the drain thread takes the
+ *                             session out of the checkpoint
+ *                    REMOVED  the reaper takes it out of the registry
  *   live           the drain thread
  *   committed      the drain thread while the publisher waits, else the publisher reads:
  *                  see checkpoint.h
@@ -30,6 +33,7 @@
 
 #include "series.h"
 #include "slices.h"
+#include "store.h"
 #include "ticks.h"
 
 struct total;
@@ -39,6 +43,8 @@ enum session_stage {
 	SESSION_DYING,
 	SESSION_DRAINED,
 	SESSION_GONE,
+	SESSION_EXPIRED,
+	SESSION_REMOVED,
 };
 
 enum session_state {
@@ -46,6 +52,13 @@ enum session_state {
 	SESSION_STALE,
 	SESSION_ENDED,
 	SESSION_LOST,
+};
+
+/* Who has not seen the last change yet. */
+enum {
+	DIRTY_PUBLISH = 1, /* the committed state, and with it the publisher */
+	DIRTY_SAVE = 2,    /* the checkpoint that outlives the agent */
+	DIRTY_ALL = 3,
 };
 
 struct metric {
@@ -56,12 +69,16 @@ struct metric {
 	bool wait_of_cycle; /* its samples are the WAIT of the sample that follows */
 
 	/* Live. */
-	bool dirty;
+	uint8_t dirty; /* DIRTY_... */
 	struct series live;
 	uint64_t period_ns; /* as of the last quantum heard of */
 	uint32_t quantum;
 	bool live_present;  /* a slot was set */
 	uint64_t live_bits; /* slots merged: an int64_t, a double for a real gauge */
+	struct cell cell;   /* whose body has the live window, once it is taken */
+	struct cell slices_cell;
+	uint64_t slices_saved; /* slices.count when they were last saved */
+	uint64_t counted;      /* while it is restored: what the total's window had of its window */
 
 	/* Committed. */
 	struct series committed;
@@ -94,6 +111,8 @@ struct writer_name {
 
 struct writer_live {
 	struct writer_account account;
+	uint64_t position; /* samples up to here are folded, */
+	uint64_t released; /* up to here saved, and given back to the producer */
 	uint64_t correlation_id;
 	uint64_t wait_ns; /* of the cycle whose BUSY comes next */
 };
@@ -101,9 +120,10 @@ struct writer_live {
 struct session_live {
 	uint32_t changes; /* of the segment's counter, as last acted on */
 	bool seen;        /* the tables were read at least once */
-	bool dirty;
-	bool dying; /* the last drain is done */
-	bool fault; /* the segment was cut short, or lied; it is not touched again */
+	uint8_t dirty;    /* DIRTY_... */
+	bool hungry;      /* its producer should get slots back before the next tick */
+	bool dying;       /* the last drain is done */
+	bool fault;       /* the segment was cut short, or lied; it is not touched again */
 	uint32_t metric_count;
 	uint32_t writer_count;
 	uint32_t derived_count;
@@ -113,6 +133,7 @@ struct session_live {
 	uint64_t heartbeat_ticks;
 	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */
 	enum session_state state;
+	uint64_t end_time_unix_ns;   /* 0 before its end */
 	struct writer_live *writers; /* writers_capacity of them */
 	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
 	char reason[96]; /* of a fault */
@@ -144,7 +165,9 @@ struct session_published {
 	uint32_t keys; /* in its map */
 	bool pending;  /* encoded for this snapshot, and not in the log yet */
 	uint64_t pending_offset;
-	bool final; /* ended or lost, and encoded for the last time */
+	bool final;     /* ended or lost, and encoded for the last time */
+	void *document; /* with `final`: what was encoded, until it is saved or in the log */
+	bool waiting;   /* it is not in the log yet */
 	uint64_t process_version;
 };
 
@@ -166,6 +189,8 @@ struct session {
 	/* Constant. */
 	uint64_t key;                     /* the 16 hex digits of the segment's name */
 	struct shmbus_consumer *consumer; /* the segment; closed at stage GONE */
+	uint64_t device;                  /* of the segment's file */
+	uint64_t inode;
 	struct tick_scale scale;          /* of clocks that are not the processor's counter */
 	struct metric **metrics;          /* metrics_capacity of them; filled in order */
 	struct writer_name *writer_names; /* writers_capacity of them; filled in order */
@@ -182,6 +207,10 @@ struct session {
 	struct session_published published;
 	struct session_process process;
 	_Atomic uint64_t agent_bytes; /* memory held for this session */
+
+	/* The drain thread's. */
+	struct cell cell;
+	struct cell finished_cell;
 };
 
 /* Makes a session from an attached consumer, which it then owns. NULL: no memory. */
@@ -192,6 +221,13 @@ void session_free(struct session *session);
 
 /* Frees what a finished session no longer needs: series, slices, descriptors. The publisher. */
 void session_forget(struct session *session);
+
+/* A metric that has no samples yet; NULL: no memory. */
+struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default);
+void metric_free(struct metric *metric);
+
+/* Notes what a cycle's metrics are to each other. */
+void session_metric_link(struct session *session, const struct metric *metric);
 
 /* Reads the segment's tables again: new writers, metrics, derived values, labels. Drain thread.
  * Returns 0 or -errno, with live.reason set. */

@@ -18,31 +18,12 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define LEVELS 3
+#include "slice.h"
+
+#define LEVELS SLICES_LEVELS
 #define LEVEL_SLICES_MAX 15u
 #define NS_PER_S UINT64_C(1000000000)
-
-/*
- * One slice, or the sum of some. With a count above 0 and no counters, its buckets were lost for
- * want of memory; with a count of 0, the place is empty.
- */
-struct slice {
-	void *counters; /* 1 + length of them: the zeros, then buckets from index `first` on */
-	uint64_t count;
-	uint64_t sum_low;
-	uint64_t max;
-	uint32_t sum_high;
-	uint32_t start_s; /* it covers from here, */
-	uint32_t end_s;   /* up to here */
-	uint32_t first : 12;
-	uint32_t length : 12;
-	uint32_t width : 8; /* a counter has 2^width bytes */
-};
-
-_Static_assert(sizeof(struct slice) == 48, "the fixed part of a slice is small");
-_Static_assert(HISTOGRAM_LENGTH_MAX < 1u << 12, "every index and length fits its bits");
 
 static const struct level {
 	uint32_t step_s;
@@ -59,242 +40,6 @@ static const struct span {
 	[SLICES_5M] = {2, 300},
 	[SLICES_15M] = {2, 900},
 };
-
-struct slices_store {
-	uint64_t min;        /* of all samples ever */
-	bool incomplete;     /* a total lacks its buckets */
-	struct slice before; /* the cumulative state as last handed over */
-	struct slice totals[SLICES_WINDOWS];
-	struct slice slices[10 + 6 + LEVEL_SLICES_MAX];
-};
-
-/* Buckets unpacked, to compute with. Only the range is initialised. */
-struct dense {
-	uint64_t zero_count;
-	uint32_t first;
-	uint32_t end; /* first == end: no bucket yet */
-	uint64_t counts[HISTOGRAM_LENGTH_MAX];
-};
-
-static void dense_clear(struct dense *d)
-{
-	d->zero_count = 0;
-	d->first = 0;
-	d->end = 0;
-}
-
-static void dense_cover(struct dense *d, uint32_t first, uint32_t length)
-{
-	uint32_t end = first + length;
-
-	if (length == 0)
-		return;
-	if (d->first == d->end) {
-		d->first = first;
-		d->end = first;
-	}
-	if (first < d->first) {
-		memset(d->counts + first, 0, (d->first - first) * sizeof d->counts[0]);
-		d->first = first;
-	}
-	if (end > d->end) {
-		memset(d->counts + d->end, 0, (end - d->end) * sizeof d->counts[0]);
-		d->end = end;
-	}
-}
-
-/* A copy of a histogram. */
-static void dense_set(struct dense *d, const struct histogram *h)
-{
-	dense_clear(d);
-	d->zero_count = h->zero_count;
-	dense_cover(d, h->first, h->length);
-	if (h->length > 0)
-		memcpy(d->counts + h->first, h->buckets, h->length * sizeof h->buckets[0]);
-}
-
-/* Four loops, made by the compiler from these two for the four constant widths. */
-static inline __attribute__((always_inline)) uint64_t counter_get(const void *counters, uint32_t i,
-								  uint32_t width)
-{
-	switch (width) {
-	case 0:
-		return ((const uint8_t *)counters)[i];
-	case 1:
-		return ((const uint16_t *)counters)[i];
-	case 2:
-		return ((const uint32_t *)counters)[i];
-	default:
-		return ((const uint64_t *)counters)[i];
-	}
-}
-
-static inline __attribute__((always_inline)) void
-dense_change(struct dense *d, const struct slice *slice, uint32_t width, bool subtract)
-{
-	uint64_t *counts = d->counts + slice->first;
-	uint64_t flip = subtract ? UINT64_MAX : 0; /* -x is (x ^ flip) - flip */
-	uint32_t length = slice->length;
-	uint32_t i;
-
-	d->zero_count += (counter_get(slice->counters, 0, width) ^ flip) - flip;
-	for (i = 0; i < length; i++)
-		counts[i] += (counter_get(slice->counters, i + 1, width) ^ flip) - flip;
-}
-
-static void dense_merge(struct dense *d, const struct slice *slice, bool subtract)
-{
-	if (slice->counters == NULL)
-		return;
-	dense_cover(d, slice->first, slice->length);
-	switch (slice->width) {
-	case 0:
-		dense_change(d, slice, 0, subtract);
-		break;
-	case 1:
-		dense_change(d, slice, 1, subtract);
-		break;
-	case 2:
-		dense_change(d, slice, 2, subtract);
-		break;
-	default:
-		dense_change(d, slice, 3, subtract);
-		break;
-	}
-}
-
-static inline __attribute__((always_inline)) void counter_set(void *counters, uint32_t i,
-							      uint32_t width, uint64_t value)
-{
-	switch (width) {
-	case 0:
-		((uint8_t *)counters)[i] = (uint8_t)value;
-		break;
-	case 1:
-		((uint16_t *)counters)[i] = (uint16_t)value;
-		break;
-	case 2:
-		((uint32_t *)counters)[i] = (uint32_t)value;
-		break;
-	default:
-		((uint64_t *)counters)[i] = value;
-		break;
-	}
-}
-
-static inline __attribute__((always_inline)) void
-counters_write(const struct slice *slice, const struct dense *d, uint32_t width)
-{
-	const uint64_t *counts = d->counts + slice->first;
-	uint32_t length = slice->length;
-	uint32_t i;
-
-	counter_set(slice->counters, 0, width, d->zero_count);
-	for (i = 0; i < length; i++)
-		counter_set(slice->counters, i + 1, width, counts[i]);
-}
-
-/* The range of the slice contains that of `d`, which is made as wide here. */
-static void counters_store(const struct slice *slice, struct dense *d)
-{
-	dense_cover(d, slice->first, slice->length);
-	switch (slice->width) {
-	case 0:
-		counters_write(slice, d, 0);
-		break;
-	case 1:
-		counters_write(slice, d, 1);
-		break;
-	case 2:
-		counters_write(slice, d, 2);
-		break;
-	default:
-		counters_write(slice, d, 3);
-		break;
-	}
-}
-
-static size_t counters_bytes(const struct slice *slice)
-{
-	return slice->counters == NULL ? 0 : (size_t)(slice->length + 1) << slice->width;
-}
-
-/* Shrinks the range to the buckets above 0; returns all bits that any counter has set. */
-static uint64_t dense_trim(struct dense *d)
-{
-	uint64_t bits = d->zero_count;
-	uint32_t i;
-
-	while (d->end > d->first && d->counts[d->end - 1] == 0)
-		d->end--;
-	while (d->first < d->end && d->counts[d->first] == 0)
-		d->first++;
-	for (i = d->first; i < d->end; i++)
-		bits |= d->counts[i];
-	return bits;
-}
-
-/* Makes the counters of a slice those of `d`; on false (no memory) they are as they were. A
- * range that the slice has already is kept if it is not far too large: totals change each
- * second, and allocating is what costs most of it. */
-static bool slice_pack(struct slice *slice, struct dense *d)
-{
-	uint64_t bits = dense_trim(d);
-	uint32_t length = d->end - d->first;
-	uint32_t width = (bits > UINT8_MAX) + (bits > UINT16_MAX) + (bits > UINT32_MAX);
-	size_t bytes = (size_t)(length + 1) << width;
-	size_t bytes_now = counters_bytes(slice);
-	void *counters;
-
-	if (bytes_now == 0 || bytes > bytes_now || bytes * 2 < bytes_now || width > slice->width ||
-	    (length > 0 &&
-	     (d->first < slice->first || d->end > (uint32_t)slice->first + slice->length))) {
-		counters = slice->counters;
-		if (bytes != bytes_now)
-			counters = realloc(slice->counters, bytes);
-		if (counters == NULL)
-			return false;
-		slice->counters = counters;
-		slice->first = d->first & 0xfff;
-		slice->length = length & 0xfff;
-		slice->width = width & 0xff;
-	}
-	counters_store(slice, d);
-	return true;
-}
-
-static void slice_drop_counters(struct slice *slice)
-{
-	free(slice->counters);
-	slice->counters = NULL;
-}
-
-static void slice_clear(struct slice *slice)
-{
-	free(slice->counters);
-	*slice = (struct slice){0};
-}
-
-static uint128 slice_sum(const struct slice *slice)
-{
-	return (uint128)slice->sum_high << 64 | slice->sum_low;
-}
-
-static void slice_sum_set(struct slice *slice, uint128 sum)
-{
-	slice->sum_low = (uint64_t)sum;
-	slice->sum_high = (uint32_t)(sum >> 64);
-}
-
-/* The part of adding a slice to a sum that always succeeds. */
-static void slice_add_fixed(struct slice *into, const struct slice *slice)
-{
-	if (into->count == 0 || slice->start_s < into->start_s)
-		into->start_s = slice->start_s;
-	into->max = slice->max > into->max ? slice->max : into->max;
-	into->count += slice->count;
-	slice_sum_set(into, slice_sum(into) + slice_sum(slice));
-}
 
 /* The smallest sample that a bucket can hold. */
 static uint64_t bucket_min(uint32_t index)
@@ -450,6 +195,16 @@ static struct slice *slice_place(struct slices_store *store, uint32_t level, uin
 
 	assert(slice->count == 0);
 	return slice;
+}
+
+bool slices_place_right(uint32_t place, uint32_t end_s)
+{
+	uint32_t level = LEVELS - 1;
+
+	while (levels[level].place > place)
+		level--;
+	return end_s % levels[level].step_s == 0 &&
+	       levels[level].place + end_s / levels[level].step_s % levels[level].slices == place;
 }
 
 /* At a boundary of a level: merges the finer slices since the last one. */
@@ -702,10 +457,10 @@ size_t slices_bytes(const struct slices *s)
 
 	if (store == NULL)
 		return 0;
-	bytes = sizeof *store + counters_bytes(&store->before);
+	bytes = sizeof *store + slice_bytes(&store->before);
 	for (i = 0; i < SLICES_WINDOWS; i++)
-		bytes += counters_bytes(&store->totals[i]);
+		bytes += slice_bytes(&store->totals[i]);
 	for (i = 0; i < sizeof store->slices / sizeof store->slices[0]; i++)
-		bytes += counters_bytes(&store->slices[i]);
+		bytes += slice_bytes(&store->slices[i]);
 	return bytes;
 }

@@ -91,4 +91,14 @@ void slices_window(const struct slices *s, enum slices_window window,
 /* Bytes allocated, without the struct itself. */
 size_t slices_bytes(const struct slices *s);
 
+/* ---- slices_save.c ---- */
+
+/* How many bytes slices_save() writes: a multiple of 8; 0 where there is nothing to save. */
+size_t slices_saved_size(const struct slices *s);
+void slices_save(const struct slices *s, void *bytes);
+
+/* Makes `s`, which holds nothing, what was saved. False without memory, or for bytes that make
+ * no sense; then it still holds nothing. */
+bool slices_load(struct slices *s, const void *bytes, size_t size);
+
 #endif /* SHMBUS_AGENT_SLICES_H */

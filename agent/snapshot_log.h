@@ -52,6 +52,12 @@ uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64
 /* A copy of an extent at the end of the log. */
 uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint64_t size);
 
+/* An extent that has not been reclaimed. */
+static inline const uint8_t *snapshot_log_bytes(const struct snapshot_log *log, uint64_t position)
+{
+	return log->bytes + (position & (log->size - 1));
+}
+
 /* Whether an extent is so old that it must be forwarded before this tick's writing. */
 bool snapshot_log_old(const struct snapshot_log *log, uint64_t position);
 

@@ -57,6 +57,9 @@ int totals_init(struct totals *totals, uint32_t capacity, uint32_t window)
 
 static void total_free(struct total *total)
 {
+	if (cell_taken(&total->cell)) /* the window is in the cell */
+		total->series.window = NULL;
+	series_free(&total->kept);
 	series_free(&total->series);
 	slices_free(&total->slices);
 	free(total);
@@ -77,6 +80,7 @@ static struct total *total_new(const struct totals *totals, const struct shmbus_
 	if (total == NULL)
 		return NULL;
 	total->entry = *entry;
+	total->kept.lifetime = LIFETIME_EMPTY;
 	if (entry->kind == SHMBUS_TIMER && series_init(&total->series, totals->window) != 0) {
 		free(total);
 		return NULL;

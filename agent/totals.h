@@ -22,10 +22,17 @@ struct total {
 	struct shmbus_metric_entry entry; /* of the first session that had it */
 	uint32_t number;                  /* in totals.all */
 	uint64_t sessions;                /* that ever had it */
-	bool dirty;
-	struct series series; /* timers */
-	struct slices slices; /* timers; the publisher's */
-	uint64_t counter;     /* counters */
+	bool dirty;                       /* not saved yet */
+	struct series series;             /* timers */
+	struct slices slices;             /* timers; the publisher's */
+	uint64_t counter;                 /* counters */
+	/* The part of these that finished sessions gave: what is saved. */
+	uint64_t kept_sessions;
+	uint64_t kept_counter;
+	struct series kept; /* without a window */
+	struct cell cell;   /* whose body has the series' window, once it is taken */
+	struct cell slices_cell;
+	uint64_t slices_saved; /* slices.count when they were last saved */
 	/* Gauges and updowns: merged anew for each snapshot, by the publisher. */
 	uint64_t present;
 	double merged;

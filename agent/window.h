@@ -28,6 +28,12 @@ struct window {
 struct window *window_new(uint32_t size);
 void window_free(struct window *w);
 
+/* Bytes that a window takes. */
+static inline uint64_t window_bytes(const struct window *w)
+{
+	return sizeof *w + w->size * sizeof w->values[0];
+}
+
 static inline void window_fold(struct window *w, uint64_t value)
 {
 	uint32_t next = w->next;

@@ -57,14 +57,16 @@ static int agent_start(const char *bus, pid_t *out)
 /* Stops it, and removes what an agent leaves for the next one on its bus. */
 static void agent_stop(pid_t agent, const char *bus)
 {
+	static const char *const suffixes[] = {SHMBUS_AGENT_SUFFIX, SHMBUS_SNAPSHOT_SUFFIX,
+					       SHMBUS_CHECKPOINT_SUFFIX};
 	char name[80];
 
 	kill(agent, SIGTERM);
 	waitpid(agent, NULL, 0);
-	snprintf(name, sizeof(name), "/" SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
-	shm_unlink(name);
-	snprintf(name, sizeof(name), "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX, bus);
-	shm_unlink(name);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		snprintf(name, sizeof(name), "/" SHMBUS_PREFIX "%s.%s", bus, suffixes[i]);
+		shm_unlink(name);
+	}
 }
 
 /* The processor time that a process has used, in seconds, with all its threads. */

@@ -61,17 +61,24 @@ static bool is_segment(const char *part)
 	       strspn(part + length, "0123456789abcdef") == 16;
 }
 
+/* The file itself, or one that bears its name and more: in the making, or put aside. */
+static bool is_file_of(const char *part, const char *suffix)
+{
+	size_t length = strlen(suffix);
+
+	return strncmp(part, suffix, length) == 0 && (part[length] == '\0' || part[length] == '.');
+}
+
 static enum bus_file_kind kind_of(const char *part)
 {
-	size_t length = strlen(SHMBUS_SNAPSHOT_SUFFIX);
-
 	if (is_segment(part))
 		return BUS_FILE_SEGMENT;
 	if (strcmp(part, SHMBUS_AGENT_SUFFIX) == 0)
 		return BUS_FILE_AGENT;
-	if (strncmp(part, SHMBUS_SNAPSHOT_SUFFIX, length) == 0 &&
-	    (part[length] == '\0' || part[length] == '.'))
+	if (is_file_of(part, SHMBUS_SNAPSHOT_SUFFIX))
 		return BUS_FILE_SNAPSHOT;
+	if (is_file_of(part, SHMBUS_CHECKPOINT_SUFFIX))
+		return BUS_FILE_CHECKPOINT;
 	return BUS_FILE_OTHER;
 }
 

@@ -8,10 +8,11 @@
 #include <sys/types.h>
 
 enum bus_file_kind {
-	BUS_FILE_SEGMENT,  /* of a session */
-	BUS_FILE_AGENT,    /* the agent's lock */
-	BUS_FILE_SNAPSHOT, /* what readers read */
-	BUS_FILE_OTHER,    /* begins with the bus' name, and is nothing that we know */
+	BUS_FILE_SEGMENT,    /* of a session */
+	BUS_FILE_AGENT,      /* the agent's lock */
+	BUS_FILE_SNAPSHOT,   /* what readers read */
+	BUS_FILE_CHECKPOINT, /* what the next agent goes on from */
+	BUS_FILE_OTHER,      /* begins with the bus' name, and is nothing that we know */
 };
 
 enum bus_file_holder {

@@ -144,7 +144,8 @@ class Life(Bus):
         self.report(producer)
         session = self.wait_for(
             lambda: (s := self.session("p")) and
-            total(s, "aggregated") + total(s, "before") == 300 and s, "the rest of the samples")
+            total(s, "aggregated") == 300 and s, "all samples, those of before included")
+        self.assertEqual(total(session, "before"), 0)
         self.assertGreater(self.snapshot()["seq"], seq)
         self.assertEqual(session["state"], "running")
 

@@ -49,7 +49,7 @@ METRICS = {
 }
 KINDS = {"timer", "counter", "updown", "gauge", "stateset", "info"}
 DOCUMENT = {"schema", "bus", "seq", "time_unix_ns", "interval_ns", "agent", "totals", "sessions"}
-AGENT = {"version", "pid", "start_time_unix_ns", "cpu_ratio", "rss_bytes", "memory_bytes",
+AGENT = {"version", "incarnation", "checkpoint_bytes", "checkpoint_failures", "pid", "start_time_unix_ns", "cpu_ratio", "rss_bytes", "memory_bytes",
          "samples_total", "dropped_total", "drain_lag_ns", "drain_period_ns",
          "clock_backward_total", "overruns", "publish_ns", "publish_bytes", "encoded_sessions",
          "rejected", "rejects"}
@@ -356,8 +356,8 @@ class Doctor(Readers):
         self.wait_for(lambda: len(self.files("s.")) == 1, "the agent's own cleaning")
         self.stop(agent, signal.SIGKILL)
         removed = self.shmbus("doctor", "--clean").stdout.splitlines()
-        self.assertEqual(sorted(removed), [f"removed /dev/shm/shmbus.{self.bus}.agent",
-                                           f"removed /dev/shm/shmbus.{self.bus}.snapshot"])
+        self.assertEqual(sorted(removed), [f"removed /dev/shm/shmbus.{self.bus}.{name}"
+                                           for name in ("agent", "checkpoint", "snapshot")])
         self.assertEqual(len(self.files()), 1)
         self.stop(living, signal.SIGKILL)
         self.assertIn(".s.", self.shmbus("doctor", "--clean").stdout)

@@ -44,6 +44,7 @@
 #define SHMBUS_SEGMENT_INFIX "s."
 #define SHMBUS_AGENT_SUFFIX "agent"
 #define SHMBUS_SNAPSHOT_SUFFIX "snapshot"
+#define SHMBUS_CHECKPOINT_SUFFIX "checkpoint"
 
 enum shmbus_segment_state {
 	SHMBUS_SEGMENT_OPEN = 1,
