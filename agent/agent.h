@@ -13,6 +13,7 @@
 #ifndef SHMBUS_AGENT_AGENT_H
 #define SHMBUS_AGENT_AGENT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -26,8 +27,13 @@
 #include "rejects.h"
 #include "totals.h"
 
+#define AGENT_THREADS 4
+
 struct agent {
 	struct options options;
+	struct counter counter; /* the drain thread's; measured before, where it is set */
+	pthread_t threads[AGENT_THREADS];
+	uint32_t started; /* of them */
 	struct registry registry;
 	struct totals totals;
 	struct recent recent;
@@ -53,6 +59,15 @@ void *discover_thread(void *agent);
 void *drain_thread(void *agent);
 void *publish_thread(void *agent);
 void *reap_thread(void *agent);
+
+/* Makes an agent from zeroed memory, with what the last one's checkpoint holds. The caller holds
+ * the bus (buslock.h). Returns 0 or -errno. */
+int agent_init(struct agent *agent, const struct options *options);
+
+/* Starts the threads. Returns 0, or -errno; agent_stop() ends those that run. */
+int agent_start(struct agent *agent);
+void agent_stop(struct agent *agent);
+void agent_free(struct agent *agent);
 
 /* Ends the agent with exit status 1: a thread cannot do its work. */
 void agent_fail(struct agent *agent);

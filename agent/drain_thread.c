@@ -240,19 +240,17 @@ void *drain_thread(void *data)
 	struct drain drain = {.window_default = agent->options.window};
 	struct pace pace = {.period_ns = agent->options.drain_ns};
 	struct checkpoint_numbers numbers = agent->checkpoint.numbers; /* as restored */
-	struct counter counter;
 	uint64_t tick = tick_ns(&agent->options), next_tick, last_pass = 0;
 
 	rcu_register_thread();
 	drain.clock_backward_total = numbers.clock_backward_total;
-	counter_init(&counter);
 	next_tick = clock_monotonic_ns();
 	while (!agent_stopping(agent)) {
 		uint32_t seen = event_value(&agent->drain_event);
 		uint64_t wake;
 
-		counter_refine(&counter, clock_monotonic_ns());
-		drain.counter_scale = counter.scale;
+		counter_refine(&agent->counter, clock_monotonic_ns());
+		drain.counter_scale = agent->counter.scale;
 		pass(agent, &drain);
 		if (drain.hungry) {
 			rcu_read_lock();

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - start the threads, wait for a signal, stop them in order. */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "buslock.h"
-#include "guard.h"
 #include "log.h"
-#include "restore.h"
 
 /* Each session takes a descriptor. */
 static void descriptors_raise(void)
@@ -25,46 +20,6 @@ static void descriptors_raise(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-void agent_fail(struct agent *agent)
-{
-	atomic_store_explicit(&agent->failed, true, memory_order_relaxed);
-	kill(getpid(), SIGTERM);
-}
-
-static int agent_init(struct agent *agent, const struct options *options)
-{
-	int error;
-
-	agent->options = *options;
-	agent->start_time_unix_ns = clock_unix_ns();
-	event_init(&agent->drain_event);
-	event_init(&agent->publish_event);
-	event_init(&agent->reap_event);
-	hints_init(&agent->hints);
-	rejects_init(&agent->rejects);
-	agent->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (agent->stop_fd < 0)
-		return -errno;
-	error = registry_init(&agent->registry);
-	if (error == 0)
-		error = totals_init(&agent->totals, options->metrics_max, options->window);
-	if (error == 0)
-		error = guard_init();
-	return error;
-}
-
-static void stop_all(struct agent *agent)
-{
-	uint64_t one = 1;
-
-	atomic_store_explicit(&agent->stop, true, memory_order_release);
-	if (write(agent->stop_fd, &one, sizeof one) < 0)
-		log_line("cannot wake discovery: %s", strerror(errno));
-	event_signal(&agent->drain_event);
-	event_signal(&agent->publish_event);
-	event_signal(&agent->reap_event);
 }
 
 /* Before any thread exists, liburcu's own included, so that sigwait() gets the signals. */
@@ -80,24 +35,14 @@ static void signals_block(sigset_t *set)
 
 static int run(struct agent *agent, const sigset_t *signals)
 {
-	static void *(*const bodies[])(void *) = {drain_thread, publish_thread, reap_thread,
-						  discover_thread};
-	pthread_t threads[4];
-	size_t started = 0;
-	int error = 0, got = 0;
+	int got = 0, error = agent_start(agent);
 
-	for (; started < 4 && error == 0; started += error == 0)
-		error = pthread_create(&threads[started], NULL, bodies[started], agent);
-	if (error != 0) {
-		log_line("cannot start a thread: %s", strerror(error));
-		atomic_store(&agent->failed, true);
-	}
+	if (error != 0)
+		log_line("cannot start a thread: %s", strerror(-error));
 	while (error == 0 && got != SIGTERM && got != SIGINT)
 		sigwait(signals, &got);
-	stop_all(agent);
-	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
-	return atomic_load(&agent->failed) ? 1 : 0;
+	agent_stop(agent);
+	return error != 0 || atomic_load(&agent->failed) ? 1 : 0;
 }
 
 static int lock_or_explain(const struct options *options)
@@ -140,17 +85,10 @@ int main(int argc, char **argv)
 		log_line("cannot start: %s", strerror(-error));
 		return 1;
 	}
-	rcu_register_thread();
-	persist_open(&agent.persist, options.bus);
-	restore(&agent);
-	rcu_unregister_thread();
 	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
 		 (int)getpid(), (unsigned long long)(options.interval_ns / 1000000));
 	status = run(&agent, &signals);
-	registry_free(&agent.registry);
-	persist_close(&agent.persist);
-	totals_free(&agent.totals);
-	recent_free(&agent.recent);
+	agent_free(&agent);
 	log_line("stopped");
 	close(lock_fd);
 	return status;
