@@ -5,6 +5,7 @@
 
 #include "drain.h"
 #include "guard.h"
+#include "kill_point.h"
 
 /* One writer's batch, and what its samples are read with. */
 struct batch {
@@ -164,6 +165,7 @@ static void drain_writer(struct drain *drain, struct session *session, uint32_t 
 		writer->ring.position++;
 		read++;
 		sample(&batch, value, tag);
+		kill_point(KILL_FOLD);
 	}
 	if (read == 0)
 		return;
@@ -259,6 +261,7 @@ static void give_back_body(void *data)
 			continue;
 		shmbus_ring_release(session->consumer->writers[i].head, live->position);
 		live->released = live->position;
+		kill_point(KILL_GIVE_BACK);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kill_point.h"
 #include "log.h"
 #include "persist.h"
 
@@ -227,6 +228,7 @@ bool persist_session(struct persist *persist, struct session *session)
 	for (uint32_t i = 0; i < session->live.metric_count; i++)
 		if (session->metrics[i]->dirty & DIRTY_SAVE)
 			metric_save(persist, session->metrics[i]);
+	kill_point(KILL_SAVE);
 	state_save(persist, session);
 	session->live.dirty &= (uint8_t)~DIRTY_SAVE;
 	return true;
@@ -337,6 +339,7 @@ void persist_finish(struct persist *persist, struct session *session)
 		persist->agent.sessions_ended++;
 	else
 		persist->agent.sessions_lost++;
+	kill_point(KILL_FINISH);
 	document_save(persist, session);
 	for (uint32_t i = 0; i < session->live.metric_count; i++)
 		persist_metric_drop(persist, session->metrics[i]);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "kill_point.h"
 #include "log.h"
 #include "process.h"
 
@@ -72,6 +73,7 @@ static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
 
 	if (session->consumer->fd >= 0) {
 		segment_unlink(session);
+		kill_point(KILL_UNLINK);
 		shmbus_consumer_detach(session->consumer);
 	}
 	atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost, 1,

@@ -10,6 +10,7 @@
 
 #include <shmbus/layout.h>
 
+#include "kill_point.h"
 #include "store.h"
 
 #define FIRST_CELL 4096u
@@ -326,6 +327,7 @@ static struct cell_header *cell_append(struct store *store, uint64_t size)
 	header = cell_at(store, used);
 	memset(header, 0, sizeof *header);
 	header->size = size;
+	kill_point(KILL_EXTEND);
 	/* release: a file that counts the cell has its size. */
 	atomic_store_explicit(&store->header->used, used + size, memory_order_release);
 	return header;
@@ -388,6 +390,7 @@ void *cell_write(struct store *store, struct cell *cell, enum cell_kind kind, ui
 	copy->epoch = epoch;
 	copy->kind = kind;
 	copy->size = size;
+	kill_point(KILL_WRITE);
 	return copy_at(cell->header, cell->last);
 }
 
@@ -426,8 +429,10 @@ void store_commit(struct store *store)
 {
 	if (store->header == NULL)
 		return;
+	kill_point(KILL_COMMIT);
 	/* release: all writes of this epoch stand before it, whatever happens to the agent. */
 	atomic_store_explicit(&store->header->epoch, epoch_next(store), memory_order_release);
+	kill_point(KILL_COMMITTED);
 	while (store->freed != NULL) {
 		struct cell_header *header = store->freed;
 

@@ -25,6 +25,7 @@
 #include <shmbus/producer.h>
 
 #include "agent.h"
+#include "kill_point.h"
 #include "log.h"
 #include "tap.h"
 
@@ -53,6 +54,7 @@ struct ledger {
 	struct account comer;    /* of all sessions that came and went */
 	_Atomic uint64_t comers; /* how many of them were opened */
 	_Atomic uint64_t killed;
+	_Atomic uint64_t killed_at[KILL_POINTS];
 	_Atomic bool ready; /* the agent's threads run */
 	_Atomic bool stop;
 	_Atomic bool stopped;
@@ -205,13 +207,55 @@ static void agent_begin(void)
 		_exit(3);
 }
 
-/* Half of them are killed while they start, or soon after; the others get to work first. */
+/* Where an agent kills itself: the n-th time that it comes by; n = 0: nowhere. */
+static struct {
+	enum kill_point point;
+	_Atomic int64_t left;
+} fate;
+
+void kill_point(enum kill_point point)
+{
+	if (point == fate.point && atomic_fetch_sub(&fate.left, 1) == 1) {
+		up(&ledger->killed_at[point], 1);
+		kill(getpid(), SIGKILL);
+		pause();
+	}
+}
+
+/* Half of all agents go to a certain place to die. */
+static void fate_choose(uint32_t *random)
+{
+	static const uint32_t often[KILL_POINTS] = {[KILL_FOLD] = 3000, [KILL_WRITE] = 20};
+	uint32_t most;
+
+	fate.point = (enum kill_point)(rand_r(random) % KILL_POINTS);
+	most = often[fate.point] != 0 ? often[fate.point] : 3;
+	fate.left = rand_r(random) % 2 == 0 ? 0 : 1 + rand_r(random) % most;
+}
+
+/* Waits until an agent has died, or for so long; not all come by the place. */
+static bool died(pid_t child, uint64_t ns)
+{
+	int status;
+
+	for (uint64_t waited = 0; waited < ns; waited += 100000) {
+		nap(50000);
+		if (waitpid(child, &status, WNOHANG) == child)
+			return true;
+	}
+	return false;
+}
+
+/* Of those that are killed from outside, half are while they start, or soon after; the others get
+ * to work first. One in fifty lives through some ticks, so that finished sessions leave. */
 static bool kill_one(uint32_t *random)
 {
 	bool patient = rand_r(random) % 2 != 0;
+	uint64_t life = rand_r(random) % 50 == 0 ? 100 * DELAY_MAX_NS : DELAY_MAX_NS;
 	pid_t child;
 	int status;
 
+	fate_choose(random);
 	atomic_store(&ledger->ready, false);
 	child = fork();
 	if (child == 0) {
@@ -220,10 +264,12 @@ static bool kill_one(uint32_t *random)
 		for (;;)
 			pause();
 	}
-	for (int i = 0; patient && i < 20000 && !atomic_load(&ledger->ready); i++)
-		nap(50000);
-	/* One in fifty lives through a tick or two, so that finished sessions leave. */
-	nap(rand_r(random) % (rand_r(random) % 50 == 0 ? 100 * DELAY_MAX_NS : DELAY_MAX_NS));
+	while ((patient || fate.left != 0) && !atomic_load(&ledger->ready))
+		if (died(child, 100000))
+			return true;
+	if (fate.left != 0 && died(child, 4 * life))
+		return true;
+	nap(rand_r(random) % life);
 	kill(child, SIGKILL);
 	return waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
 	       WTERMSIG(status) == SIGKILL;
@@ -283,8 +329,10 @@ static bool settled(void)
 static void last_agent(void)
 {
 	const struct total *value, *done;
-	pid_t child = fork();
+	pid_t child;
 
+	fate.left = 0;
+	child = fork();
 	if (child == 0) {
 		agent_begin();
 		for (int i = 0; i < 2000 && !settled(); i++)
@@ -352,6 +400,19 @@ static void compare(void)
 	tap_ok(ledger->seen_before == 0, "nothing is left out as taken before");
 }
 
+/* Of all lanes together. */
+static void places_check(void)
+{
+	for (int point = 0; point < KILL_POINTS; point++) {
+		uint64_t killed = 0;
+
+		for (int i = 0; i < LANES; i++)
+			killed += ledgers[i].killed_at[point];
+		tap_ok(killed != 0, "%llu agents died at place %d", (unsigned long long)killed,
+		       point);
+	}
+}
+
 static void files_remove(const char *bus)
 {
 	char command[160];
@@ -370,6 +431,7 @@ static void lane(uint32_t kills, uint32_t seed)
 	char name[80];
 	pid_t producers;
 
+	files_remove(getenv("SHMBUS_BUS"));
 	/* Says that the bus has an agent: without, sessions that are closed are gone at once. */
 	snprintf(name, sizeof name, "/" SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX,
 		 getenv("SHMBUS_BUS"));
@@ -426,5 +488,6 @@ int main(int argc, char **argv)
 		       (unsigned long long)ledger->killed);
 		compare();
 	}
+	places_check();
 	return tap_done();
 }
