@@ -26,6 +26,7 @@
 #define RETRY_MS 100                /* while a segment is being made */
 #define HALF_MADE_NS 10000000000ull /* after that, without a producer, it is rubbish */
 #define REFUSED_KEPT 1024
+#define FOREIGN_MS 10 /* after events that were not about this bus */
 
 struct discover {
 	struct agent *agent;
@@ -217,8 +218,9 @@ static void scan(struct discover *discover)
 	closedir(directory);
 }
 
-/* Reads events. Returns whether the directory must be scanned. */
-static bool events_read(struct discover *discover)
+/* Reads events. Returns whether the directory must be scanned; *ours tells whether any was about
+ * this bus. */
+static bool events_read(struct discover *discover, bool *ours)
 {
 	_Alignas(struct inotify_event) char buffer[16384];
 	ssize_t got = read(discover->inotify_fd, buffer, sizeof buffer);
@@ -229,8 +231,11 @@ static bool events_read(struct discover *discover)
 
 		if (event->mask & IN_Q_OVERFLOW)
 			overflow = true;
-		else if (event->len > 0)
+		else if (event->len > 0 &&
+			 strncmp(event->name, discover->prefix, discover->prefix_length) == 0) {
+			*ours = true;
 			segment_seen(discover, event->name);
+		}
 		at += (ssize_t)(sizeof *event + event->len);
 	}
 	return overflow;
@@ -266,15 +271,18 @@ void *discover_thread(void *data)
 			{.fd = discover.inotify_fd, .events = POLLIN},
 		};
 		uint64_t now_ns = clock_monotonic_ns();
-		bool often = discover.inotify_fd < 0 || discover.unfinished;
+		bool often = discover.inotify_fd < 0 || discover.unfinished, ours = false;
 
 		if (now_ns >= next_scan) {
 			scan(&discover);
 			next_scan = now_ns + (often ? RETRY_MS : SCAN_MS) * 1000000ull;
 		}
 		poll(fds, 2, often ? RETRY_MS : SCAN_MS);
-		if ((fds[1].revents & POLLIN) && events_read(&discover))
+		if ((fds[1].revents & POLLIN) && events_read(&discover, &ours))
 			next_scan = 0;
+		/* Others' files come and go: theirs are taken in batches. */
+		if ((fds[1].revents & POLLIN) && !ours)
+			poll(fds, 1, FOREIGN_MS);
 		if (discover.unfinished && next_scan > now_ns + RETRY_MS * 1000000ull)
 			next_scan = now_ns + RETRY_MS * 1000000ull;
 	}

@@ -13,6 +13,8 @@
 #include "snapshot_log.h"
 
 #define LOG_SIZE_FIRST (1u << 20)
+#define BUSY_RATIO 0.01 /* of a processor */
+#define BUSY_NS 10000000000u
 
 struct publisher {
 	struct agent *agent;
@@ -29,6 +31,8 @@ struct publisher {
 	uint64_t next_ns;
 	uint64_t cpu_ns; /* of the agent, at the last snapshot */
 	uint64_t cpu_at_ns;
+	uint64_t busy_since_ns; /* the CPU ratio has been above its limit; 0: it has not */
+	bool busy_said;
 	uint32_t failures; /* snapshots in a row that could not be published */
 	struct encode_agent numbers;
 };
@@ -236,6 +240,26 @@ static void sessions_count(struct publisher *publisher)
 
 /* ---- the document ---- */
 
+/* A sidecar that takes more than this for ten seconds should be known to. */
+static void busy_look(struct publisher *publisher, uint64_t now_ns)
+{
+	double ratio = publisher->numbers.cpu_ratio;
+
+	if (ratio <= BUSY_RATIO) {
+		publisher->busy_since_ns = 0;
+		publisher->busy_said = false;
+		return;
+	}
+	if (publisher->busy_since_ns == 0)
+		publisher->busy_since_ns = now_ns;
+	if (publisher->busy_said || now_ns - publisher->busy_since_ns < BUSY_NS)
+		return;
+	publisher->busy_said = true;
+	log_line("takes %.1f %% of a processor for %u sessions: a longer --interval or --drain "
+		 "takes less",
+		 ratio * 100, publisher->count);
+}
+
 static void self_measure(struct publisher *publisher, uint64_t now_ns)
 {
 	uint64_t cpu_ns = process_self_cpu_ns();
@@ -246,6 +270,7 @@ static void self_measure(struct publisher *publisher, uint64_t now_ns)
 	publisher->cpu_ns = cpu_ns;
 	publisher->cpu_at_ns = now_ns;
 	publisher->numbers.rss_bytes = process_self_rss_bytes();
+	busy_look(publisher, now_ns);
 }
 
 static void prefix_encode(struct publisher *publisher)

@@ -125,8 +125,8 @@ class Life(Bus):
         producer = self.producer("--id", "early", "--count", "500", "--hold")
         self.report(producer)
         self.agent()
-        session = self.wait_for(lambda: self.session("early"), "the session")
-        self.assertEqual(total(session, "aggregated"), 500)
+        self.wait_for(lambda: (s := self.session("early")) and total(s, "aggregated") == 500,
+                      "all 500 samples")
 
     def test_no_agent(self):
         producer = self.producer("--count", "100000")
