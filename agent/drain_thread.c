@@ -122,14 +122,14 @@ static void bus_save(struct agent *agent, const struct drain *drain, uint64_t se
 
 /* All sessions, at a tick; or those whose producers need slots back, whatever the publisher
  * does. Slots are given back after the commit, and a segment is let go of after it. */
-static void commit(struct agent *agent, struct drain *drain, bool all)
+static void commit(struct agent *agent, struct drain *drain, const struct session_list *list,
+		   bool all)
 {
 	uint64_t second = drain->now_ns / 1000000000u;
-	struct cds_lfht_iter iterator;
-	struct session *session;
 
-	registry_for_each(&agent->registry, iterator, session)
-	{
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
+
 		if (all && finished_look(agent, session))
 			continue;
 		if (all || session->live.hungry)
@@ -139,8 +139,8 @@ static void commit(struct agent *agent, struct drain *drain, bool all)
 	if (all)
 		bus_save(agent, drain, second);
 	store_commit(&agent->persist.store);
-	registry_for_each(&agent->registry, iterator, session)
-	{
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
 		enum session_stage stage =
 			atomic_load_explicit(&session->stage, memory_order_acquire);
 
@@ -162,15 +162,11 @@ static void pass_begin(struct drain *drain)
 	drain->now_ticks = counter_read();
 }
 
-static void pass(struct agent *agent, struct drain *drain)
+static void pass(struct agent *agent, struct drain *drain, const struct session_list *list)
 {
-	struct cds_lfht_iter iterator;
-	struct session *session;
-
 	pass_begin(drain);
-	rcu_read_lock();
-	registry_for_each(&agent->registry, iterator, session)
-	{
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
 		/* acquire: with DYING comes what the reaper saw before; pairs with reap.c. */
 		enum session_stage stage =
 			atomic_load_explicit(&session->stage, memory_order_acquire);
@@ -187,7 +183,6 @@ static void pass(struct agent *agent, struct drain *drain)
 			finish(drain, session);
 		}
 	}
-	rcu_read_unlock();
 }
 
 static void staleness_look(const struct agent *agent, struct session *session, uint64_t now_ns)
@@ -200,14 +195,10 @@ static void staleness_look(const struct agent *agent, struct session *session, u
 
 /* Slots, staleness, commit: for all sessions, then the publisher's turn. */
 static void checkpoint_make(struct agent *agent, struct drain *drain,
-			    struct checkpoint_numbers *numbers)
+			    const struct session_list *list, struct checkpoint_numbers *numbers)
 {
-	struct cds_lfht_iter iterator;
-	struct session *session;
-
-	rcu_read_lock();
-	registry_for_each(&agent->registry, iterator, session)
-	{
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
 		enum session_stage stage =
 			atomic_load_explicit(&session->stage, memory_order_acquire);
 
@@ -218,8 +209,7 @@ static void checkpoint_make(struct agent *agent, struct drain *drain,
 		checkpoint_session(session, &agent->totals, numbers);
 		session->committed.sign_ns = session->live.sign_ns;
 	}
-	commit(agent, drain, true);
-	rcu_read_unlock();
+	commit(agent, drain, list, true);
 	numbers->checkpoint_bytes = agent->persist.store.size;
 	numbers->checkpoint_failures = agent->persist.failures;
 	numbers->clock_backward_total = drain->clock_backward_total;
@@ -238,6 +228,7 @@ void *drain_thread(void *data)
 {
 	struct agent *agent = data;
 	struct drain drain = {.window_default = agent->options.window};
+	struct session_list list = SESSION_LIST_EMPTY;
 	struct pace pace = {.period_ns = agent->options.drain_ns};
 	struct checkpoint_numbers numbers = agent->checkpoint.numbers; /* as restored */
 	uint64_t tick = tick_ns(&agent->options), next_tick, last_pass = 0;
@@ -251,12 +242,11 @@ void *drain_thread(void *data)
 
 		counter_refine(&agent->counter, clock_monotonic_ns());
 		drain.counter_scale = agent->counter.scale;
-		pass(agent, &drain);
-		if (drain.hungry) {
-			rcu_read_lock();
-			commit(agent, &drain, false);
-			rcu_read_unlock();
-		}
+		rcu_read_lock();
+		session_list_update(&list, &agent->registry);
+		pass(agent, &drain, &list);
+		if (drain.hungry)
+			commit(agent, &drain, &list, false);
 		if (last_pass != 0 && drain.now_ns - last_pass > numbers.drain_lag_ns)
 			numbers.drain_lag_ns = drain.now_ns - last_pass;
 		last_pass = drain.now_ns;
@@ -264,16 +254,18 @@ void *drain_thread(void *data)
 		numbers.drain_period_ns = pace.period_ns;
 		if (drain.now_ns >= next_tick) {
 			if (checkpoint_possible(&agent->checkpoint))
-				checkpoint_make(agent, &drain, &numbers);
+				checkpoint_make(agent, &drain, &list, &numbers);
 			else
 				numbers.overruns++;
 			next_tick += tick;
 			if (next_tick <= drain.now_ns) /* suspended, or starved: no catching up */
 				next_tick = drain.now_ns + tick;
 		}
+		rcu_read_unlock();
 		wake = drain.now_ns + pace.period_ns;
 		event_wait(&agent->drain_event, seen, wake < next_tick ? wake : next_tick);
 	}
+	session_list_free(&list);
 	rcu_unregister_thread();
 	return NULL;
 }

@@ -22,10 +22,8 @@ struct publisher {
 	struct window_scratch *scratch;
 	msgpack_sbuffer buffer; /* the sessions that are encoded for this snapshot */
 	msgpack_sbuffer prefix;
-	struct session **sessions; /* by start time; of this generation of the registry */
-	uint32_t count;
-	uint32_t capacity;
-	uint64_t generation;
+	struct session_list list;               /* by start time */
+	uint32_t capacity;                      /* of the two that follow */
 	struct shmbus_snapshot_extent *extents; /* 1 + 2 for each session */
 	uint8_t *ages;
 	uint64_t next_ns;
@@ -51,16 +49,14 @@ static int by_start(const void *left, const void *right)
 	return a->key < b->key ? -1 : a->key > b->key;
 }
 
-static bool lists_reserve(struct publisher *publisher, uint32_t count)
+/* Room for what a document lists of so many sessions. */
+static bool extents_reserve(struct publisher *publisher, uint32_t count)
 {
 	uint32_t capacity = count + count / 4 + 64;
-	void *sessions, *extents, *ages;
+	void *extents, *ages;
 
 	if (publisher->capacity >= count)
 		return true;
-	sessions = realloc(publisher->sessions, capacity * sizeof *publisher->sessions);
-	if (sessions != NULL)
-		publisher->sessions = sessions;
 	extents = realloc(publisher->extents,
 			  (1 + 2 * (size_t)capacity) * sizeof *publisher->extents);
 	if (extents != NULL)
@@ -68,7 +64,7 @@ static bool lists_reserve(struct publisher *publisher, uint32_t count)
 	ages = realloc(publisher->ages, (size_t)capacity * ENCODE_AGE_SIZE);
 	if (ages != NULL)
 		publisher->ages = ages;
-	if (sessions == NULL || extents == NULL || ages == NULL)
+	if (extents == NULL || ages == NULL)
 		return false;
 	publisher->capacity = capacity;
 	return true;
@@ -77,22 +73,14 @@ static bool lists_reserve(struct publisher *publisher, uint32_t count)
 /* Under rcu_read_lock(), as long as the list is used. */
 static void sessions_list(struct publisher *publisher)
 {
-	struct registry *registry = &publisher->agent->registry;
-	uint64_t generation = atomic_load_explicit(&registry->generation, memory_order_acquire);
-	struct cds_lfht_iter iterator;
-	struct session *session;
+	struct session_list *list = &publisher->list;
 
-	if (generation == publisher->generation)
+	if (!session_list_update(list, &publisher->agent->registry))
 		return;
-	publisher->generation = generation;
-	publisher->count = 0;
-	registry_for_each(registry, iterator, session)
-	{
-		if (!lists_reserve(publisher, publisher->count + 1))
-			break;
-		publisher->sessions[publisher->count++] = session;
-	}
-	qsort(publisher->sessions, publisher->count, sizeof *publisher->sessions, by_start);
+	if (!extents_reserve(publisher, list->count))
+		list->count = publisher->capacity;
+	if (list->count != 0)
+		qsort(list->sessions, list->count, sizeof *list->sessions, by_start);
 }
 
 /* ---- time windows ---- */
@@ -124,8 +112,8 @@ static void slices_advance_all(struct publisher *publisher, uint64_t second)
 {
 	struct totals *totals = &publisher->agent->totals;
 
-	for (uint32_t i = 0; i < publisher->count; i++)
-		session_slices_advance(publisher->sessions[i], second);
+	for (uint32_t i = 0; i < publisher->list.count; i++)
+		session_slices_advance(publisher->list.sessions[i], second);
 	for (uint32_t i = 0; i < totals->count; i++) {
 		struct total *total = totals->all[i];
 
@@ -184,16 +172,16 @@ static void sessions_encode(struct publisher *publisher)
 {
 	publisher->numbers.encoded_sessions = 0;
 	msgpack_sbuffer_clear(&publisher->buffer);
-	for (uint32_t i = 0; i < publisher->count; i++)
-		if (must_encode(publisher->sessions[i]))
-			session_encode(publisher, publisher->sessions[i]);
+	for (uint32_t i = 0; i < publisher->list.count; i++)
+		if (must_encode(publisher->list.sessions[i]))
+			session_encode(publisher, publisher->list.sessions[i]);
 }
 
 /* What was encoded goes into the log; what has grown old in it goes to its end again. */
 static void sessions_append(struct publisher *publisher)
 {
-	for (uint32_t i = 0; i < publisher->count; i++) {
-		struct session *session = publisher->sessions[i];
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
+		struct session *session = publisher->list.sessions[i];
 		struct session_published *published = &session->published;
 
 		if (published->waiting) {
@@ -222,8 +210,8 @@ static void sessions_count(struct publisher *publisher)
 	numbers->sessions_active = 0;
 	numbers->memory_bytes = 0;
 	totals_gauges_reset(&agent->totals);
-	for (uint32_t i = 0; i < publisher->count; i++) {
-		const struct session *session = publisher->sessions[i];
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
+		const struct session *session = publisher->list.sessions[i];
 
 		numbers->memory_bytes +=
 			atomic_load_explicit(&session->agent_bytes, memory_order_relaxed);
@@ -235,7 +223,7 @@ static void sessions_count(struct publisher *publisher)
 	numbers->sessions_ended =
 		atomic_load_explicit(&agent->sessions_ended, memory_order_relaxed);
 	numbers->sessions_lost = atomic_load_explicit(&agent->sessions_lost, memory_order_relaxed);
-	numbers->sessions = publisher->count;
+	numbers->sessions = publisher->list.count;
 }
 
 /* ---- the document ---- */
@@ -257,7 +245,7 @@ static void busy_look(struct publisher *publisher, uint64_t now_ns)
 	publisher->busy_said = true;
 	log_line("takes %.1f %% of a processor for %u sessions: a longer --interval or --drain "
 		 "takes less",
-		 ratio * 100, publisher->count);
+		 ratio * 100, publisher->list.count);
 }
 
 static void self_measure(struct publisher *publisher, uint64_t now_ns)
@@ -287,8 +275,8 @@ static void extents_list(struct publisher *publisher, uint64_t now_ns)
 {
 	uint64_t ages_at;
 
-	for (uint32_t i = 0; i < publisher->count; i++) {
-		const struct session *session = publisher->sessions[i];
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
+		const struct session *session = publisher->list.sessions[i];
 		uint64_t sign_ns = session->committed.sign_ns;
 
 		encode_session_age(publisher->ages + i * (size_t)ENCODE_AGE_SIZE,
@@ -296,14 +284,14 @@ static void extents_list(struct publisher *publisher, uint64_t now_ns)
 				   now_ns > sign_ns ? now_ns - sign_ns : 0);
 	}
 	ages_at = snapshot_log_append(&publisher->log, publisher->ages,
-				      publisher->count * (uint64_t)ENCODE_AGE_SIZE);
-	for (uint32_t i = 0; i < publisher->count; i++) {
+				      publisher->list.count * (uint64_t)ENCODE_AGE_SIZE);
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
 		struct shmbus_snapshot_extent *extent = &publisher->extents[1 + 2 * (size_t)i];
 
 		extent[0].position = ages_at + i * (uint64_t)ENCODE_AGE_SIZE;
 		extent[0].size = ENCODE_AGE_SIZE;
-		extent[1].position = publisher->sessions[i]->published.position;
-		extent[1].size = publisher->sessions[i]->published.size;
+		extent[1].position = publisher->list.sessions[i]->published.position;
+		extent[1].size = publisher->list.sessions[i]->published.size;
 	}
 }
 
@@ -313,8 +301,8 @@ static uint64_t document_size(const struct publisher *publisher)
 	uint64_t bytes = publisher->prefix.size + sizeof(struct shmbus_snapshot_index) +
 			 2 * sizeof(struct shmbus_snapshot_extent) + SHMBUS_LINE_SIZE;
 
-	for (uint32_t i = 0; i < publisher->count; i++)
-		bytes += publisher->sessions[i]->published.size + 8 + ENCODE_AGE_SIZE +
+	for (uint32_t i = 0; i < publisher->list.count; i++)
+		bytes += publisher->list.sessions[i]->published.size + 8 + ENCODE_AGE_SIZE +
 			 2 * sizeof(struct shmbus_snapshot_extent);
 	return bytes;
 }
@@ -331,8 +319,8 @@ static int log_reserve(struct publisher *publisher)
 	error = snapshot_log_grow(&publisher->log, 2 * needed);
 	if (error != 0)
 		return error;
-	for (uint32_t i = 0; i < publisher->count; i++) {
-		struct session_published *published = &publisher->sessions[i]->published;
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
+		struct session_published *published = &publisher->list.sessions[i]->published;
 
 		if (!published->pending && !published->waiting)
 			published->position = snapshot_log_carry(
@@ -360,9 +348,9 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 		/* What is encoded waits: sessions stay pending and are encoded again. */
 		if (publisher->failures++ == 0)
 			log_line("cannot publish: %s; free space in /dev/shm", strerror(-error));
-		for (uint32_t i = 0; i < publisher->count; i++)
-			publisher->sessions[i]->committed.dirty |=
-				publisher->sessions[i]->published.pending;
+		for (uint32_t i = 0; i < publisher->list.count; i++)
+			publisher->list.sessions[i]->committed.dirty |=
+				publisher->list.sessions[i]->published.pending;
 		return;
 	}
 	if (publisher->failures != 0)
@@ -375,7 +363,7 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 		&publisher->log, publisher->prefix.data, publisher->prefix.size);
 	extents_list(publisher, now_ns);
 	snapshot_log_publish(&publisher->log, publisher->extents,
-			     1 + 2 * (uint64_t)publisher->count, numbers->time_unix_ns, now_ns,
+			     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns, now_ns,
 			     numbers->interval_ns);
 	numbers->publish_bytes = publisher->log.position - written;
 	numbers->publish_ns = clock_monotonic_ns() - now_ns;
@@ -409,11 +397,11 @@ static bool publisher_init(struct publisher *publisher)
 		log_line("cannot make the snapshot in /dev/shm: %s", strerror(-error));
 		return false;
 	}
-	publisher->generation = UINT64_MAX;
+	publisher->list = SESSION_LIST_EMPTY;
 	publisher->scratch = window_scratch_new(window);
 	msgpack_sbuffer_init(&publisher->buffer);
 	msgpack_sbuffer_init(&publisher->prefix);
-	return publisher->scratch != NULL && lists_reserve(publisher, 1);
+	return publisher->scratch != NULL && extents_reserve(publisher, 1);
 }
 
 static void publisher_free(struct publisher *publisher)
@@ -422,7 +410,7 @@ static void publisher_free(struct publisher *publisher)
 	window_scratch_free(publisher->scratch);
 	msgpack_sbuffer_destroy(&publisher->buffer);
 	msgpack_sbuffer_destroy(&publisher->prefix);
-	free(publisher->sessions);
+	session_list_free(&publisher->list);
 	free(publisher->extents);
 	free(publisher->ages);
 }

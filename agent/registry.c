@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "registry.h"
 
@@ -65,6 +66,49 @@ void registry_remove(struct registry *registry, struct session *session)
 	atomic_fetch_sub_explicit(&registry->count, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&registry->generation, 1, memory_order_release);
 	call_rcu(&session->rcu, free_later);
+}
+
+static bool list_add(struct session_list *list, struct session *session)
+{
+	if (list->count == list->capacity) {
+		uint32_t capacity = list->capacity + list->capacity / 2 + 64;
+		struct session **larger =
+			realloc(list->sessions, capacity * sizeof *list->sessions);
+
+		if (larger == NULL)
+			return false;
+		list->sessions = larger;
+		list->capacity = capacity;
+	}
+	list->sessions[list->count++] = session;
+	return true;
+}
+
+bool session_list_update(struct session_list *list, struct registry *registry)
+{
+	/* acquire: finds what the generation counts; pairs with registry_add(). */
+	uint64_t generation = atomic_load_explicit(&registry->generation, memory_order_acquire);
+	struct cds_lfht_iter iterator;
+	struct session *session;
+
+	if (generation == list->generation)
+		return false;
+	list->generation = generation;
+	list->count = 0;
+	registry_for_each(registry, iterator, session)
+	{
+		if (!list_add(list, session)) {
+			list->generation = UINT64_MAX; /* try again */
+			break;
+		}
+	}
+	return true;
+}
+
+void session_list_free(struct session_list *list)
+{
+	free(list->sessions);
+	*list = SESSION_LIST_EMPTY;
 }
 
 void registry_free(struct registry *registry)

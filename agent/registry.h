@@ -32,6 +32,21 @@ struct session *registry_find(struct registry *registry, uint64_t key);
 /* Takes a session out; it is freed after a grace period. Only the reaper removes. */
 void registry_remove(struct registry *registry, struct session *session);
 
+/* A thread's own list of all sessions: quicker to walk than the table, and one can look ahead. */
+struct session_list {
+	struct session **sessions;
+	uint32_t count;
+	uint32_t capacity;
+	uint64_t generation; /* of the registry; UINT64_MAX before the first update */
+};
+
+#define SESSION_LIST_EMPTY ((struct session_list){.generation = UINT64_MAX})
+
+/* Makes the list that of now, if sessions have come or gone. Under rcu_read_lock(), which is held
+ * for as long as the list is used. True where it has changed. Without memory it lacks some. */
+bool session_list_update(struct session_list *list, struct registry *registry);
+void session_list_free(struct session_list *list);
+
 /* for each session; under rcu_read_lock() */
 #define registry_for_each(registry, iterator, session)                                             \
 	cds_lfht_for_each_entry ((registry)->table, &(iterator), session, node)
