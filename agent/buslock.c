@@ -5,11 +5,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <shmbus/layout.h>
 
 #include "buslock.h"
+
+#define WANTED "handover\n"
+#define HANDOVER_MS 10000
 
 static void holder_read(int fd, char *holder, unsigned size)
 {
@@ -30,6 +34,11 @@ static int holder_write(int fd)
 	return 0;
 }
 
+static void name_make(const char *bus, char *name, size_t size)
+{
+	snprintf(name, size, "/" SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
+}
+
 int buslock_take(const char *bus, char *holder, unsigned holder_size)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
@@ -37,7 +46,7 @@ int buslock_take(const char *bus, char *holder, unsigned holder_size)
 	char name[80];
 	int fd, error;
 
-	snprintf(name, sizeof name, "/" SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
+	name_make(bus, name, sizeof name);
 	fd = shm_open(name, O_RDWR | O_CREAT | O_NONBLOCK, 0644);
 	if (fd < 0)
 		return -errno;
@@ -54,4 +63,55 @@ int buslock_take(const char *bus, char *holder, unsigned holder_size)
 	/* A full file system must not stop the agent: the line is for people. */
 	holder_write(fd);
 	return fd;
+}
+
+bool buslock_wanted(const char *bus)
+{
+	char name[80], text[sizeof WANTED] = "";
+	bool wanted;
+	int fd;
+
+	name_make(bus, name, sizeof name);
+	fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	wanted = pread(fd, text, sizeof text - 1, 0) == (ssize_t)sizeof text - 1 &&
+		 strcmp(text, WANTED) == 0;
+	close(fd);
+	return wanted;
+}
+
+static int want(const char *bus)
+{
+	char name[80];
+	int fd, error = 0;
+
+	name_make(bus, name, sizeof name);
+	fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (pwrite(fd, WANTED, sizeof WANTED - 1, 0) != (ssize_t)sizeof WANTED - 1)
+		error = errno != 0 ? -errno : -EIO;
+	close(fd);
+	return error;
+}
+
+int buslock_take_over(const char *bus, char *holder, unsigned holder_size)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int fd = buslock_take(bus, holder, holder_size);
+	int error;
+
+	if (fd != -EBUSY)
+		return fd;
+	error = want(bus);
+	if (error != 0)
+		return error;
+	for (int i = 0; i < HANDOVER_MS && fd == -EBUSY; i++) {
+		char ignored[8];
+
+		nanosleep(&pause, NULL);
+		fd = buslock_take(bus, ignored, sizeof ignored);
+	}
+	return fd == -EBUSY ? -ETIMEDOUT : fd;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "buslock.h"
 #include "log.h"
 
 #define SHM_DIR "/dev/shm"
@@ -32,8 +34,10 @@ struct discover {
 	struct agent *agent;
 	char prefix[64]; /* "shmbus.<bus>.s." */
 	size_t prefix_length;
-	int inotify_fd;  /* -1: scans alone */
-	bool unfinished; /* a segment was seen that is not whole yet */
+	char agent_file[64]; /* "shmbus.<bus>.agent" */
+	bool leaving;        /* another agent has asked for the bus */
+	int inotify_fd;      /* -1: scans alone */
+	bool unfinished;     /* a segment was seen that is not whole yet */
 	/* Refused ones, so that scans do not refuse them again and again. */
 	uint64_t refused[REFUSED_KEPT];
 	uint32_t refused_count;
@@ -204,6 +208,16 @@ static void segment_seen(struct discover *discover, const char *name)
 	free(consumer);
 }
 
+/* Another agent may ask for the bus; then this one ends as after a SIGTERM. */
+static void agent_file_seen(struct discover *discover)
+{
+	if (discover->leaving || !buslock_wanted(discover->agent->options.bus))
+		return;
+	discover->leaving = true;
+	log_line("hands the bus over to another agent");
+	kill(getpid(), SIGTERM);
+}
+
 static void scan(struct discover *discover)
 {
 	DIR *directory = opendir(SHM_DIR);
@@ -216,6 +230,7 @@ static void scan(struct discover *discover)
 	while ((entry = readdir(directory)) != NULL)
 		segment_seen(discover, entry->d_name);
 	closedir(directory);
+	agent_file_seen(discover);
 }
 
 /* Reads events. Returns whether the directory must be scanned; *ours tells whether any was about
@@ -235,6 +250,9 @@ static bool events_read(struct discover *discover, bool *ours)
 			 strncmp(event->name, discover->prefix, discover->prefix_length) == 0) {
 			*ours = true;
 			segment_seen(discover, event->name);
+		} else if (event->len > 0 && strcmp(event->name, discover->agent_file) == 0) {
+			*ours = true;
+			agent_file_seen(discover);
 		}
 		at += (ssize_t)(sizeof *event + event->len);
 	}
@@ -264,6 +282,8 @@ void *discover_thread(void *data)
 	snprintf(discover.prefix, sizeof discover.prefix, SHMBUS_PREFIX "%s." SHMBUS_SEGMENT_INFIX,
 		 agent->options.bus);
 	discover.prefix_length = strlen(discover.prefix);
+	snprintf(discover.agent_file, sizeof discover.agent_file,
+		 SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, agent->options.bus);
 	watch(&discover);
 	while (!agent_stopping(agent)) {
 		struct pollfd fds[2] = {

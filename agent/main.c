@@ -48,9 +48,12 @@ static int run(struct agent *agent, const sigset_t *signals)
 static int lock_or_explain(const struct options *options)
 {
 	char holder[96];
-	int fd = buslock_take(options->bus, holder, sizeof holder);
+	int fd = options->handover ? buslock_take_over(options->bus, holder, sizeof holder)
+				   : buslock_take(options->bus, holder, sizeof holder);
 
-	if (fd == -EBUSY)
+	if (fd == -ETIMEDOUT)
+		log_line("the agent that has this bus (%s) does not give it up: stop it", holder);
+	else if (fd == -EBUSY)
 		log_line("another agent has this bus (%s): stop it, or choose another --bus",
 			 holder[0] != '\0' ? holder : "it has not said who it is");
 	else if (fd < 0)
@@ -75,10 +78,12 @@ int main(int argc, char **argv)
 	}
 	log_setup(agent.options.bus, options.verbose);
 	memcpy(agent.options.bus, options.bus, sizeof options.bus);
+	signals_block(&signals);
+	/* Before the bus is taken: it lasts some milliseconds, in which another may still work. */
+	counter_init(&agent.counter);
 	lock_fd = lock_or_explain(&options);
 	if (lock_fd < 0)
 		return 1;
-	signals_block(&signals);
 	descriptors_raise();
 	error = agent_init(&agent, &options);
 	if (error != 0) {
@@ -88,8 +93,9 @@ int main(int argc, char **argv)
 	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
 		 (int)getpid(), (unsigned long long)(options.interval_ns / 1000000));
 	status = run(&agent, &signals);
+	/* What is written is written: the next one need not wait for the rest. */
+	close(lock_fd);
 	agent_free(&agent);
 	log_line("stopped");
-	close(lock_fd);
 	return status;
 }

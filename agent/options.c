@@ -40,6 +40,7 @@ static const char help[] =
 	"                            \"all\"); may be repeated up to 16 times\n"
 	"      --snapshot-mode MODE  who may read snapshots: 0600, 0640 or 0644\n"
 	"                            (default 0644)\n"
+	"      --handover            take the bus over from the agent that has it\n"
 	"  -v, --verbose             say when sessions come and go\n"
 	"  -h, --help                this text\n"
 	"  -V, --version             the version\n"
@@ -51,7 +52,8 @@ static const char help[] =
 	"\n"
 	"Examples:\n"
 	"  shmbus-agent                                the bus \"default\"\n"
-	"  shmbus-agent --bus studio --interval 100ms  ten snapshots a second\n";
+	"  shmbus-agent --bus studio --interval 100ms  ten snapshots a second\n"
+	"  shmbus-agent --handover                     after an upgrade\n";
 
 enum {
 	OPTION_STALE = 256,
@@ -61,6 +63,7 @@ enum {
 	OPTION_WINDOW,
 	OPTION_UID,
 	OPTION_MODE,
+	OPTION_HANDOVER,
 };
 
 static const struct option long_options[] = {
@@ -74,6 +77,7 @@ static const struct option long_options[] = {
 	{"window", required_argument, NULL, OPTION_WINDOW},
 	{"allow-uid", required_argument, NULL, OPTION_UID},
 	{"snapshot-mode", required_argument, NULL, OPTION_MODE},
+	{"handover", no_argument, NULL, OPTION_HANDOVER},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -245,6 +249,9 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 			return OPTIONS_EXIT_OK;
 		case 'v':
 			out->verbose = true;
+			break;
+		case OPTION_HANDOVER:
+			out->handover = true;
 			break;
 		case '?':
 			fputs("Try 'shmbus-agent --help'.\n", stderr);

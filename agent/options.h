@@ -24,6 +24,7 @@ struct options {
 	bool allow_all;          /* producers of any user */
 	uint32_t uid_count;      /* else the agent's own and these */
 	uid_t uids[OPTIONS_UIDS_MAX];
+	bool handover;
 	bool verbose;
 };
 

@@ -421,11 +421,13 @@ void *publish_thread(void *data)
 	struct agent *agent = data;
 	struct checkpoint *checkpoint = &agent->checkpoint;
 	uint64_t done = 0;
+	bool able;
 
 	rcu_register_thread();
-	if (!publisher_init(&publisher))
+	able = publisher_init(&publisher);
+	if (!able)
 		agent_fail(agent);
-	while (!agent_stopping(agent)) {
+	while (able && !agent_stopping(agent)) {
 		uint32_t seen = event_value(&agent->publish_event);
 		/* A-checkpoint acquire: the committed state is whole; pairs with R-checkpoint. */
 		uint64_t taken = atomic_load_explicit(&checkpoint->taken, memory_order_acquire);

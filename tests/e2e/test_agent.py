@@ -155,6 +155,28 @@ class Life(Bus):
         self.assertEqual(second.returncode, 1)
         self.assertIn(f"pid {first.pid}", second.stderr)
 
+    def test_handover(self):
+        """From agent to agent under load: nothing is lost, and nobody is signalled."""
+        agent = self.agent()
+        producer = self.producer("--id", "p", "--count", "20000", "--rate", "5000", "--hold")
+        for incarnation in (2, 3, 4):
+            self.wait_for(lambda: (s := self.session("p")) and total(s, "aggregated"), "samples")
+            heir = self.agent("--handover")
+            self.assertEqual(agent.wait(timeout=20), 0)
+            self.wait_for(lambda: self.snapshot()["agent"]["incarnation"] == incarnation,
+                          "the heir's snapshot")
+            agent = heir
+        said = self.report(producer)["writers"][0]
+        self.assertEqual(said["recorded"], 20000)
+        session = self.wait_for(
+            lambda: (s := self.session("p")) and total(s, "aggregated") == 20000 and s, "all")
+        self.assertEqual(metric(session, "value")["sum"], 20000 * 20001 // 2)
+        self.assertEqual(self.stop(agent), 0)
+
+    def test_handover_alone(self):
+        agent = self.agent("--handover")
+        self.assertEqual(self.stop(agent), 0)
+
     def test_labels_change(self):
         self.agent()
         producer = self.producer("--id", "l", "--count", "10", "--relabel", "--hold")
