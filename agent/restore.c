@@ -444,6 +444,7 @@ static void slices_restore(struct restoring *restoring, struct cell cell)
 	struct totals *totals = &restoring->agent->totals;
 	uint32_t size;
 	const void *bytes = cell_read(&cell, &size);
+	uint64_t now_s = clock_monotonic_ns() / 1000000000u;
 
 	if (constant_read(&cell, &whose, sizeof whose) && whose.key == 0 &&
 	    whose.number < totals->count && !restoring->renumbered) {
@@ -462,8 +463,8 @@ static void slices_restore(struct restoring *restoring, struct cell cell)
 		cell_drop(store_of(restoring), &cell);
 		return;
 	}
-	if (slices->count > series->lifetime.count ||
-	    slices->began_s + slices->now_s > clock_monotonic_ns() / 1000000000u) {
+	if (slices->count > series->lifetime.count || slices->began_s == 0 ||
+	    slices->began_s > now_s || slices->now_s > now_s - slices->began_s) {
 		slices_free(slices);
 		*slices = (struct slices){0};
 		cell_drop(store_of(restoring), &cell);

@@ -111,12 +111,31 @@ void slices_save(const struct slices *s, void *bytes)
 static bool saved_valid(const struct saved_slice *saved, uint32_t now_s)
 {
 	if (saved->place >= PLACES || saved->count == 0 || saved->width > 3 ||
-	    saved->first + saved->length > HISTOGRAM_LENGTH_MAX || saved->end_s > now_s ||
-	    saved->start_s > now_s)
+	    saved->first + saved->length > HISTOGRAM_LENGTH_MAX || saved->end_s > now_s)
+		return false;
+	/* The last hand-over is no stretch of time, and has its buckets always. */
+	if (saved->place == PLACE_BEFORE ? saved->bytes == 0 : saved->start_s >= now_s)
 		return false;
 	if (saved->place < SLICES_COUNT && !slices_place_right(saved->place, saved->end_s))
 		return false;
 	return saved->bytes == 0 || saved->bytes == (saved->length + 1u) << saved->width;
+}
+
+/* Whether its counters are as many samples as it says. Of sums and differences of such slices the
+ * same is true, so that none with a count is without samples when its quantiles are asked for. */
+static bool counters_right(const struct slice *slice)
+{
+	struct dense d;
+	uint64_t samples;
+
+	if (slice->counters == NULL)
+		return true;
+	dense_clear(&d);
+	dense_merge(&d, slice, false);
+	samples = d.zero_count;
+	for (uint32_t i = d.first; i < d.end; i++)
+		samples += d.counts[i];
+	return samples == slice->count;
 }
 
 /* Takes one slice from the bytes. False without memory, or where it makes no sense. */
@@ -154,7 +173,7 @@ static bool slice_load(struct slices *s, const uint8_t **at, size_t *left)
 	}
 	*at += rounded(saved.bytes);
 	*left -= rounded(saved.bytes);
-	return true;
+	return counters_right(slice);
 }
 
 bool slices_load(struct slices *s, const void *bytes, size_t size)
@@ -178,12 +197,14 @@ bool slices_load(struct slices *s, const void *bytes, size_t size)
 	if (s->store == NULL)
 		return false;
 	s->store->min = saved.min;
-	for (uint32_t i = 0; i < saved.slices; i++) {
-		if (!slice_load(s, &at, &left)) {
-			slices_free(s);
-			*s = (struct slices){0};
-			return false;
-		}
-	}
-	return true;
+	for (uint32_t i = 0; i < saved.slices; i++)
+		if (!slice_load(s, &at, &left))
+			goto refused;
+	/* Else the next slice would not be what came since. */
+	if (s->store->before.count == s->count)
+		return true;
+refused:
+	slices_free(s);
+	*s = (struct slices){0};
+	return false;
 }
