@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdlib.h>
 
 #include "encode_metric.h"
@@ -112,6 +113,13 @@ void recent_save(const struct recent *recent, void *bytes)
 	}
 }
 
+static bool timer_valid(const struct recent_timer *timer, const struct totals *totals)
+{
+	return timer->total < totals->count && timer->judged <= 1 && timer->met <= 1 &&
+	       isfinite(timer->mean) && isfinite(timer->p50) && isfinite(timer->p95) &&
+	       isfinite(timer->p99);
+}
+
 static bool session_load(struct recent_session *session, const uint8_t **at, size_t *left,
 			 const struct totals *totals)
 {
@@ -136,7 +144,7 @@ static bool session_load(struct recent_session *session, const uint8_t **at, siz
 	*at += size;
 	*left -= size;
 	for (uint32_t i = 0; i < saved.timer_count; i++)
-		if (session->timers[i].total >= totals->count)
+		if (!timer_valid(&session->timers[i], totals))
 			return false;
 	return true;
 }

@@ -21,8 +21,8 @@ struct recent_timer {
 	double p50;
 	double p95;
 	double p99;
-	bool judged; /* it had a target */
-	bool met;
+	uint8_t judged; /* 1: it had a target; no bool, because any byte can come out of a file */
+	uint8_t met;
 };
 
 struct recent_session {
