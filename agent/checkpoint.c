@@ -57,7 +57,9 @@ static void metric_commit(struct metric *metric, struct totals *totals)
 		slots_commit(metric);
 	if (metric->total != NULL)
 		metric->total->dirty = true;
-	metric->dirty &= (uint8_t)~DIRTY_PUBLISH;
+	/* To be saved even if that was done since its last sample: the total's window has more of
+	 * its own now, which must not be added again. */
+	metric->dirty = DIRTY_SAVE;
 }
 
 static void accounts_commit(struct session *session, struct checkpoint_numbers *numbers)
@@ -103,5 +105,5 @@ void checkpoint_session(struct session *session, struct totals *totals,
 	memcpy(committed->labels, live->labels, sizeof committed->labels);
 	memcpy(committed->reason, live->reason, sizeof committed->reason);
 	committed->dirty = true;
-	session->live.dirty &= (uint8_t)~DIRTY_PUBLISH;
+	session->live.dirty = DIRTY_SAVE;
 }
