@@ -309,7 +309,8 @@ static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram 
 
 	*slice = (struct slice){
 		.count = lifetime->count - before->count,
-		.max = peak < lifetime->max ? peak : lifetime->max,
+		/* All samples ever, whatever became of the peak. */
+		.max = before->count == 0 || peak > lifetime->max ? lifetime->max : peak,
 		.start_s = s->now_s,
 		.end_s = now_s,
 	};
