@@ -16,7 +16,8 @@ struct restoring {
 	uint32_t capacity;
 	uint32_t sessions_left_out;
 	uint32_t cells_left_out;
-	bool renumbered; /* totals have other numbers now */
+	uint32_t totals_over; /* for which there is no room now */
+	bool renumbered;      /* totals have other numbers now */
 };
 
 static struct store *store_of(const struct restoring *restoring)
@@ -101,6 +102,22 @@ static bool total_fill(struct total *total, const struct cell *cell,
 	return true;
 }
 
+/* With a smaller --max-metrics now: what finished sessions gave it has no name any more. Those
+ * before it keep their numbers. */
+static void total_overflow(struct restoring *restoring, struct cell *cell)
+{
+	struct agent *agent = restoring->agent;
+	uint32_t size;
+	const struct stored_total *stored = cell_read(cell, &size);
+
+	if (size >= sizeof *stored) {
+		agent->persist.agent.overflow += stored->series.lifetime.count;
+		agent->totals.overflow += stored->series.lifetime.count;
+	}
+	restoring->totals_over++;
+	cell_drop(store_of(restoring), cell);
+}
+
 static void total_load(struct restoring *restoring, struct cell cell)
 {
 	struct totals *totals = &restoring->agent->totals;
@@ -109,6 +126,10 @@ static void total_load(struct restoring *restoring, struct cell cell)
 
 	if (constant_read(&cell, &descriptor, sizeof descriptor))
 		total = totals_of(totals, &descriptor.entry);
+	if (total == NULL && totals->count == totals->capacity) {
+		total_overflow(restoring, &cell);
+		return;
+	}
 	if (total == NULL || !total_fill(total, &cell, &descriptor)) {
 		restoring->cells_left_out++;
 		restoring->renumbered = true;
@@ -458,15 +479,17 @@ static void slices_restore(struct restoring *restoring, struct cell cell)
 		series = &session->metrics[whose.number]->live;
 		owner = &session->metrics[whose.number]->slices_cell;
 	}
-	/* Windows of more than there is belong to something that was left out. */
-	if (slices == NULL || cell_taken(owner) || !slices_load(slices, bytes, size)) {
+	if (slices == NULL || cell_taken(owner)) {
 		cell_drop(store_of(restoring), &cell);
 		return;
 	}
-	if (slices->count > series->lifetime.count || slices->began_s == 0 ||
-	    slices->began_s > now_s || slices->now_s > now_s - slices->began_s) {
+	/* Windows of more than there is belong to something that was left out. Where there are none
+	 * they begin here: what the metric has is not of this second. */
+	if (!slices_load(slices, bytes, size) || slices->count > series->lifetime.count ||
+	    slices->began_s == 0 || slices->began_s > now_s ||
+	    slices->now_s > now_s - slices->began_s) {
 		slices_free(slices);
-		*slices = (struct slices){0};
+		slices_begin(slices, now_s, &series->histogram, &series->lifetime);
 		cell_drop(store_of(restoring), &cell);
 		return;
 	}
@@ -674,6 +697,9 @@ void restore(struct agent *agent)
 	if (restoring.sessions_left_out + restoring.cells_left_out != 0)
 		log_line("the checkpoint is damaged in part: left out %u sessions, %u metrics",
 			 restoring.sessions_left_out, restoring.cells_left_out);
+	if (restoring.totals_over != 0)
+		log_line("%u metrics of the last agent are more than --max-metrics: overflow",
+			 restoring.totals_over);
 	free(restoring.sessions);
 	agent->persist.agent.incarnation++;
 	persist_agent(&agent->persist);
