@@ -46,11 +46,9 @@ bool registry_add(struct registry *registry, struct session *session)
 struct session *registry_find(struct registry *registry, uint64_t key)
 {
 	struct cds_lfht_iter iterator;
-	struct cds_lfht_node *node;
 
 	cds_lfht_lookup(registry->table, key_hash(key), key_match, &key, &iterator);
-	node = cds_lfht_iter_get_node(&iterator);
-	return node != NULL ? caa_container_of(node, struct session, node) : NULL;
+	return registry_at(&iterator);
 }
 
 static void free_later(struct rcu_head *head)

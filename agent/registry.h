@@ -47,8 +47,18 @@ struct session_list {
 bool session_list_update(struct session_list *list, struct registry *registry);
 void session_list_free(struct session_list *list);
 
-/* for each session; under rcu_read_lock() */
+/* The session that an iterator is at; NULL after the last one. */
+static inline struct session *registry_at(struct cds_lfht_iter *iterator)
+{
+	struct cds_lfht_node *node = cds_lfht_iter_get_node(iterator);
+
+	return node != NULL ? caa_container_of(node, struct session, node) : NULL;
+}
+
+/* for each session; under rcu_read_lock(). liburcu's own loop ends with arithmetic on NULL. */
 #define registry_for_each(registry, iterator, session)                                             \
-	cds_lfht_for_each_entry ((registry)->table, &(iterator), session, node)
+	for (cds_lfht_first((registry)->table, &(iterator)), (session) = registry_at(&(iterator)); \
+	     (session) != NULL;                                                                    \
+	     cds_lfht_next((registry)->table, &(iterator)), (session) = registry_at(&(iterator)))
 
 #endif /* SHMBUS_AGENT_REGISTRY_H */
