@@ -113,11 +113,15 @@ void recent_save(const struct recent *recent, void *bytes)
 	}
 }
 
-static bool timer_valid(const struct recent_timer *timer, const struct totals *totals)
+static bool timer_sound(const struct recent_timer *timer, const struct totals *totals)
 {
-	return timer->total < totals->count && timer->judged <= 1 && timer->met <= 1 &&
-	       isfinite(timer->mean) && isfinite(timer->p50) && isfinite(timer->p95) &&
-	       isfinite(timer->p99);
+	uint8_t judged, met;
+
+	/* A bool that is neither must not be read as one. */
+	memcpy(&judged, &timer->judged, 1);
+	memcpy(&met, &timer->met, 1);
+	return timer->total < totals->count && judged <= 1 && met <= 1 && isfinite(timer->mean) &&
+	       isfinite(timer->p50) && isfinite(timer->p95) && isfinite(timer->p99);
 }
 
 static bool session_load(struct recent_session *session, const uint8_t **at, size_t *left,
@@ -144,7 +148,7 @@ static bool session_load(struct recent_session *session, const uint8_t **at, siz
 	*at += size;
 	*left -= size;
 	for (uint32_t i = 0; i < saved.timer_count; i++)
-		if (!timer_valid(&session->timers[i], totals))
+		if (!timer_sound(&session->timers[i], totals))
 			return false;
 	return true;
 }

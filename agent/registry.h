@@ -32,7 +32,7 @@ struct session *registry_find(struct registry *registry, uint64_t key);
 /* Takes a session out; it is freed after a grace period. Only the reaper removes. */
 void registry_remove(struct registry *registry, struct session *session);
 
-/* A thread's own list of all sessions: quicker to walk than the table, and one can look ahead. */
+/* A thread's own list of all sessions: quicker to walk than the table. */
 struct session_list {
 	struct session **sessions;
 	uint32_t count;

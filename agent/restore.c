@@ -8,6 +8,7 @@
 #include "drain.h"
 #include "log.h"
 #include "restore.h"
+#include "stored_check.h"
 
 struct restoring {
 	struct agent *agent;
@@ -36,8 +37,8 @@ static bool constant_read(const struct cell *cell, void *out, uint32_t size)
 
 /* ---- series ---- */
 
-/* `size` bytes of a stored series and its buckets. */
-static bool series_load(struct series *series, const struct stored_series *stored, uint32_t size)
+/* A series that was found sound. */
+static bool series_load(struct series *series, const struct stored_series *stored)
 {
 	const struct histogram histogram = {
 		.buckets = (uint64_t *)(uintptr_t)(stored + 1),
@@ -46,15 +47,13 @@ static bool series_load(struct series *series, const struct stored_series *store
 		.length = stored->length,
 	};
 
-	if (size < sizeof *stored || stored->length > HISTOGRAM_LENGTH_MAX ||
-	    stored->first > HISTOGRAM_LENGTH_MAX - stored->length ||
-	    size - sizeof *stored < stored->length * sizeof(uint64_t))
+	if (!histogram_copy(&series->histogram, &histogram))
 		return false;
 	series->lifetime = stored->lifetime;
 	series->violations = stored->violations;
 	series->worst = stored->worst;
 	series->deadline = stored->deadline;
-	return histogram_copy(&series->histogram, &histogram);
+	return true;
 }
 
 /* The window in a cell's body, as of the last commit; NULL where there is none. */
@@ -64,8 +63,7 @@ static struct window *window_load(const struct cell *cell, uint32_t window_size,
 	struct window *window = cell_body(cell);
 
 	if (cell->header->body_size < sizeof *window || window->size != window_size ||
-	    window_size < 1 || window_size > WINDOW_SIZE_MAX ||
-	    cell->header->body_size < window_bytes(window) || stored->next >= window_size)
+	    cell->header->body_size < window_bytes(window))
 		return NULL;
 	window->folded = stored->folded;
 	window->next = stored->next;
@@ -83,15 +81,19 @@ static bool total_fill(struct total *total, const struct cell *cell,
 
 	if (size < sizeof *stored)
 		return false;
-	total->sessions = total->kept_sessions = stored->sessions;
-	total->counter = total->kept_counter = stored->counter;
-	if (total->entry.kind != SHMBUS_TIMER)
+	if (total->entry.kind != SHMBUS_TIMER) {
+		total->sessions = total->kept_sessions = stored->sessions;
+		total->counter = total->kept_counter = stored->counter;
 		return true;
+	}
 	size -= offsetof(struct stored_total, series);
-	window = window_load(cell, descriptor->window_size, &stored->series);
-	if (window == NULL || !series_load(&total->kept, &stored->series, size) ||
-	    !series_load(&total->series, &stored->series, size))
+	if (!stored_series_sound(&stored->series, size, descriptor->window_size))
 		return false;
+	window = window_load(cell, descriptor->window_size, &stored->series);
+	if (window == NULL || !series_load(&total->kept, &stored->series) ||
+	    !series_load(&total->series, &stored->series))
+		return false;
+	total->sessions = total->kept_sessions = stored->sessions;
 	/* With another --window now: the samples move to a window of that size. */
 	if (window->size != total->series.window->size) {
 		window_append_tail(total->series.window, window, 0);
@@ -124,13 +126,15 @@ static void total_load(struct restoring *restoring, struct cell cell)
 	struct stored_descriptor descriptor;
 	struct total *total = NULL;
 
-	if (constant_read(&cell, &descriptor, sizeof descriptor))
+	if (constant_read(&cell, &descriptor, sizeof descriptor) &&
+	    stored_descriptor_sound(&descriptor))
 		total = totals_of(totals, &descriptor.entry);
 	if (total == NULL && totals->count == totals->capacity) {
 		total_overflow(restoring, &cell);
 		return;
 	}
-	if (total == NULL || !total_fill(total, &cell, &descriptor)) {
+	/* One that is not new has its cell already. */
+	if (total == NULL || cell_taken(&total->cell) || !total_fill(total, &cell, &descriptor)) {
 		restoring->cells_left_out++;
 		restoring->renumbered = true;
 		cell_drop(store_of(restoring), &cell);
@@ -207,18 +211,19 @@ static bool same_segment(const struct shmbus_consumer *consumer,
 
 	return fstat(consumer->fd, &status) == 0 && status.st_dev == identity->device &&
 	       status.st_ino == identity->inode &&
-	       consumer->header.incarnation == identity->header.incarnation;
+	       memcmp(&consumer->header, &identity->header,
+		      offsetof(struct shmbus_header, changes)) == 0;
 }
 
 /* Attaches to the segment if it is still there, and still the same; else all that is left is
  * what was stored. */
-static struct shmbus_consumer *consumer_make(const struct stored_session *identity)
+static struct shmbus_consumer *consumer_make(const struct stored_session *identity, bool attach)
 {
 	struct shmbus_consumer *consumer = calloc(1, sizeof *consumer);
 
 	if (consumer == NULL)
 		return NULL;
-	if (shmbus_consumer_attach(consumer, identity->segment) == 0) {
+	if (attach && shmbus_consumer_attach(consumer, identity->segment) == 0) {
 		if (same_segment(consumer, identity) &&
 		    shmbus_consumer_writers_update(consumer) == 0)
 			return consumer;
@@ -233,17 +238,11 @@ static struct shmbus_consumer *consumer_make(const struct stored_session *identi
 }
 
 /* A session with nothing in it but who it is. */
-static struct session *session_make(const struct stored_session *identity)
+static struct session *session_make(const struct stored_session *identity, bool attach)
 {
-	const struct shmbus_header *header = &identity->header;
-	struct shmbus_consumer *consumer;
+	struct shmbus_consumer *consumer = consumer_make(identity, attach);
 	struct session *session;
 
-	if (header->writers_capacity > SHMBUS_WRITERS_MAX ||
-	    header->metrics_capacity > SHMBUS_METRICS_MAX ||
-	    header->derived_capacity > SHMBUS_DERIVED_MAX || identity->segment[79] != '\0')
-		return NULL;
-	consumer = consumer_make(identity);
 	if (consumer == NULL)
 		return NULL;
 	session = session_new(consumer, identity->key);
@@ -284,19 +283,15 @@ static bool state_fill(struct session *session, const struct cell *cell)
 {
 	uint32_t size;
 	const struct stored_state *stored = cell_read(cell, &size);
-	const struct shmbus_header *header = &session->consumer->header;
 	struct session_live *live = &session->live;
 	const struct stored_writer *writers = (const void *)(stored + 1);
 	const struct shmbus_derived_entry *derived;
 
-	if (size < sizeof *stored || stored->writer_count > header->writers_capacity ||
-	    stored->metric_count > header->metrics_capacity ||
-	    stored->derived_count > header->derived_capacity ||
-	    stored->label_count > SHMBUS_LABELS_MAX ||
-	    size != sizeof *stored + stored->writer_count * sizeof *writers +
-			    stored->derived_count * sizeof *derived +
-			    stored->label_count * sizeof *live->labels)
+	if (!stored_state_sound(stored, size, &session->consumer->header))
 		return false;
+	/* A segment that has fewer writers now is one to stay away from. */
+	if (session->consumer->fd >= 0 && session->consumer->writer_count < stored->writer_count)
+		shmbus_consumer_detach(session->consumer);
 	derived = (const void *)(writers + stored->writer_count);
 	for (uint32_t i = 0; i < stored->writer_count; i++)
 		writer_load(session, i, &writers[i]);
@@ -304,7 +299,6 @@ static bool state_fill(struct session *session, const struct cell *cell)
 	memcpy(live->labels, derived + stored->derived_count,
 	       stored->label_count * sizeof *live->labels);
 	memcpy(live->reason, stored->reason, sizeof live->reason);
-	live->reason[sizeof live->reason - 1] = '\0';
 	live->metric_count = stored->metric_count;
 	live->writer_count = stored->writer_count;
 	live->derived_count = stored->derived_count;
@@ -313,8 +307,7 @@ static bool state_fill(struct session *session, const struct cell *cell)
 	live->overflow = stored->overflow;
 	live->sign_ns = stored->sign_ns;
 	live->end_time_unix_ns = stored->end_time_unix_ns;
-	live->state =
-		stored->state <= SESSION_LOST ? (enum session_state)stored->state : SESSION_LOST;
+	live->state = (enum session_state)stored->state;
 	atomic_store_explicit(&session->closed, stored->closed != 0, memory_order_relaxed);
 	if (session->consumer->fd < 0)
 		session->consumer->segment_size = stored->shm_bytes;
@@ -326,8 +319,9 @@ static void session_load(struct restoring *restoring, struct cell cell)
 	struct stored_session identity;
 	struct session *session = NULL;
 
-	if (constant_read(&cell, &identity, sizeof identity))
-		session = session_make(&identity);
+	if (constant_read(&cell, &identity, sizeof identity) &&
+	    stored_session_sound(&identity, restoring->agent->options.bus))
+		session = session_make(&identity, true);
 	if (session != NULL) {
 		session->cell = cell;
 		if (state_fill(session, &cell) && session_keep(restoring, session))
@@ -349,16 +343,16 @@ static void finished_load(struct restoring *restoring, struct cell cell)
 	uint64_t now_ns = clock_monotonic_ns();
 
 	if (!constant_read(&cell, &finished, sizeof finished) ||
+	    !stored_session_sound(&finished.session, restoring->agent->options.bus) ||
 	    finished.size > cell.header->body_size || finished.size == 0 ||
-	    finished.state > SESSION_LOST)
+	    (finished.state != SESSION_ENDED && finished.state != SESSION_LOST) ||
+	    finished.keys == 0 || finished.keys > UINT16_MAX ||
+	    !stored_document_sound(cell_body(&cell), finished.size,
+				   2 * (uint64_t)(finished.keys - 1)))
 		goto left_out;
-	finished.session.segment[0] = '\0'; /* it is not looked for any more */
-	session = session_make(&finished.session);
+	session = session_make(&finished.session, false); /* it is not looked for any more */
 	if (session == NULL)
 		goto left_out;
-	memcpy(session->consumer->segment,
-	       ((const struct stored_session *)cell_constant(&cell))->segment,
-	       sizeof session->consumer->segment);
 	session_forget(session);
 	session->published.document = malloc((size_t)finished.size);
 	if (session->published.document == NULL || !session_keep(restoring, session)) {
@@ -421,7 +415,8 @@ static bool metric_fill(struct metric *metric, const struct cell *cell, uint32_t
 	if (!metric->timer)
 		return true;
 	size -= offsetof(struct stored_metric, series);
-	if (!series_load(&metric->live, &stored->series, size))
+	if (!stored_series_sound(&stored->series, size, window_size) ||
+	    !series_load(&metric->live, &stored->series))
 		return false;
 	window = window_load(cell, window_size, &stored->series);
 	if (window == NULL || stored->counted > window->folded)
@@ -438,7 +433,9 @@ static void metric_load(struct restoring *restoring, struct cell cell)
 	struct session *session = NULL;
 	struct metric *metric = NULL;
 
-	if (constant_read(&cell, &descriptor, sizeof descriptor))
+	if (constant_read(&cell, &descriptor, sizeof descriptor) &&
+	    stored_descriptor_sound(&descriptor) &&
+	    (descriptor.entry.window == 0 || descriptor.entry.window == descriptor.window_size))
 		session = session_of(restoring, descriptor.key);
 	if (session != NULL && descriptor.number < session->live.metric_count &&
 	    session->metrics != NULL && session->metrics[descriptor.number] == NULL)
@@ -498,9 +495,14 @@ static void slices_restore(struct restoring *restoring, struct cell cell)
 
 /* ---- all together ---- */
 
-/* Whether every metric is there, and there is memory for what is published of it. */
+/* Whether every metric is there, with all samples that the writers' accounts have, and there is
+ * memory for what is published of it. */
 static bool metrics_whole(struct session *session)
 {
+	uint64_t aggregated = 0, folded = session->live.overflow;
+
+	for (uint32_t i = 0; i < session->live.writer_count; i++)
+		aggregated += session->live.writers[i].account.aggregated;
 	for (uint32_t i = 0; i < session->live.metric_count; i++) {
 		struct metric *metric = session->metrics[i];
 
@@ -508,8 +510,9 @@ static bool metrics_whole(struct session *session)
 			return false;
 		if (metric->timer && !series_commit(&metric->committed, &metric->live, NULL))
 			return false;
+		folded += metric->timer ? metric->live.lifetime.count : 0;
 	}
-	return true;
+	return aggregated == folded;
 }
 
 /* What a metric has is in the totals again. */
@@ -551,8 +554,9 @@ static void session_leave_out(struct restoring *restoring, struct session *sessi
 		if (session->metrics[i] != NULL)
 			persist_metric_drop(&restoring->agent->persist, session->metrics[i]);
 	cell_drop(store_of(restoring), &session->cell);
+	cell_drop(store_of(restoring), &session->finished_cell);
 	session_forget(session);
-	session->live.fault = true;
+	atomic_store(&session->stage, SESSION_REMOVED);
 }
 
 static void accounts_adopt(struct restoring *restoring, struct session *session)
@@ -592,15 +596,23 @@ static void stage_set(struct session *session)
 	drain_give_back(session);
 }
 
+static bool known(struct agent *agent, uint64_t key)
+{
+	bool found;
+
+	rcu_read_lock();
+	found = registry_find(&agent->registry, key) != NULL;
+	rcu_read_unlock();
+	return found;
+}
+
 static void session_adopt(struct restoring *restoring, struct session *session)
 {
 	struct agent *agent = restoring->agent;
 
-	if (session->published.final) {
-		registry_add(&agent->registry, session);
+	if (session->published.final && registry_add(&agent->registry, session))
 		return;
-	}
-	if (!metrics_whole(session)) {
+	if (session->published.final || !metrics_whole(session) || known(agent, session->key)) {
 		session_leave_out(restoring, session);
 		return;
 	}
@@ -618,8 +630,10 @@ static void agent_load(struct restoring *restoring, struct cell cell)
 	uint32_t size;
 	const struct stored_agent *stored = cell_read(&cell, &size);
 
-	if (size != sizeof *stored)
+	if (size != sizeof *stored || cell_taken(&persist->agent_cell)) {
+		cell_drop(&persist->store, &cell);
 		return;
+	}
 	persist->agent = *stored;
 	persist->agent_cell = cell;
 }
@@ -630,7 +644,8 @@ static void recents_load(struct restoring *restoring, struct cell cell)
 	uint32_t size;
 	const void *bytes = cell_read(&cell, &size);
 
-	if (restoring->renumbered || !recent_load(&agent->recent, bytes, size, &agent->totals)) {
+	if (restoring->renumbered || cell_taken(&agent->persist.recent_cell) ||
+	    !recent_load(&agent->recent, bytes, size, &agent->totals)) {
 		cell_drop(store_of(restoring), &cell);
 		return;
 	}
@@ -654,7 +669,7 @@ static void left_out_free(struct restoring *restoring)
 	for (uint32_t i = 0; i < restoring->count; i++) {
 		struct session *session = restoring->sessions[i];
 
-		if (!session->live.fault)
+		if (atomic_load(&session->stage) != SESSION_REMOVED)
 			continue;
 		if (session->consumer->fd >= 0)
 			shmbus_consumer_detach(session->consumer);

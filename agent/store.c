@@ -150,7 +150,7 @@ static bool cells_check(struct store *store)
 	uint64_t used = atomic_load_explicit(&store->header->used, memory_order_relaxed);
 	uint64_t offset = FIRST_CELL;
 
-	if (used < FIRST_CELL || used > store->size)
+	if (used < FIRST_CELL || used > store->size || epoch > UINT64_MAX / 2)
 		return false;
 	while (offset < used) {
 		struct cell_header *header = cell_at(store, offset);
