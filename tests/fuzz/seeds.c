@@ -2,7 +2,7 @@
 /*
  * seeds.c - first inputs for the fuzz targets, from real segments, documents and snapshots.
  *
- *   fuzz_seeds DIRECTORY      fills DIRECTORY/{attach,agent,snapshot,document}
+ *   fuzz_seeds DIRECTORY      fills DIRECTORY/{attach,agent,snapshot,document,checkpoint}
  *
  * `./dev fuzz --minimise` makes tests/fuzz/corpus of them and of what fuzzing has found.
  */
@@ -19,13 +19,14 @@
 #include "guard.h"
 #include "one_session.h"
 #include "script.h"
+#include "seeds.h"
 #include "snapshot_log.h"
 
 #define ZEROS_MIN 12 /* a run of zeros this long is left out of an image */
 
 static const char *directory;
 
-static _Noreturn void fail(const char *what)
+_Noreturn void seed_fail(const char *what)
 {
 	fprintf(stderr, "%s: %s\n", what, strerror(errno));
 	exit(1);
@@ -84,19 +85,18 @@ static FILE *seed_open(const char *target, const char *name)
 	snprintf(path, sizeof path, "%s/%s/%s", directory, target, name);
 	out = fopen(path, "wb");
 	if (out == NULL)
-		fail(path);
+		seed_fail(path);
 	return out;
 }
 
 static void seed_close(FILE *out)
 {
 	if (fclose(out) != 0)
-		fail(directory);
+		seed_fail(directory);
 }
 
-/* Image, then steps; `changes` is put before them. */
-static void script_save(const char *target, const char *name, const uint8_t *image, size_t size,
-			const char *changes, size_t changes_size, const char *steps)
+void script_save(const char *target, const char *name, const uint8_t *image, size_t size,
+		 const char *changes, size_t changes_size, const char *steps)
 {
 	FILE *out = seed_open(target, name);
 
@@ -124,7 +124,7 @@ static void metric_add(struct shmbus_session *session, struct shmbus_metric_opti
 		       shmbus_metric *out)
 {
 	if (shmbus_metric_define(session, &options, out) != 0)
-		fail(options.name);
+		seed_fail(options.name);
 }
 
 static void rich_values(struct shmbus_session *session, struct shmbus_writer *writer,
@@ -157,7 +157,7 @@ static void rich_values(struct shmbus_session *session, struct shmbus_writer *wr
 		(struct shmbus_metric_options){.name = "build", .kind = SHMBUS_INFO, .text = "v1"},
 		&build);
 	if (shmbus_cycle_define(session, &cycle_options, &cycle) != 0)
-		fail("cycle");
+		seed_fail("cycle");
 	rate.numerator = &hits;
 	rate.denominator = &timer;
 	rate.numerator_count = rate.denominator_count = 1;
@@ -201,17 +201,17 @@ static void merge_values(struct shmbus_session *session, struct shmbus_writer *c
 	}
 }
 
-static void image_read(const char *segment, uint8_t **image, size_t *size)
+void image_read(const char *segment, uint8_t **image, size_t *size)
 {
 	int fd = shm_open(segment, O_RDONLY, 0);
 	struct stat status;
 
 	if (fd < 0 || fstat(fd, &status) != 0)
-		fail(segment);
+		seed_fail(segment);
 	*size = (size_t)status.st_size;
 	*image = malloc(*size);
 	if (*image == NULL || read(fd, *image, *size) != status.st_size)
-		fail(segment);
+		seed_fail(segment);
 	close(fd);
 }
 
@@ -224,7 +224,7 @@ static void document_save(const char *segment, const char *name)
 	msgpack_sbuffer_init(&buffer);
 	one_session_begin(&one);
 	if (segment != NULL && one_session_attach(&one, segment) != 0)
-		fail(segment);
+		seed_fail(segment);
 	if (segment != NULL) {
 		one_session_drain(&one, false);
 		one_session_checkpoint(&one);
@@ -258,7 +258,7 @@ static void same_save(const uint8_t *image, size_t size)
 	FILE *out = open_memstream(&changes, &changes_size);
 
 	if (out == NULL)
-		fail("memory");
+		seed_fail("memory");
 	for (uint32_t i = 0; i < 8; i++) {
 		uint8_t letter = (uint8_t)('a' + i / 2);
 
@@ -283,14 +283,14 @@ static void segment_seeds(const struct shape *shape)
 	size_t size;
 
 	if (shmbus_session_open(&options, &session) != 0)
-		fail(shape->name);
+		seed_fail(shape->name);
 	metric_add(session,
 		   (struct shmbus_metric_options){
 			   .name = "work", .kind = SHMBUS_TIMER, .target = 500, .stage = "asr"},
 		   &timer);
 	for (uint32_t i = 0; i < shape->writers; i++)
 		if (shmbus_writer_open(session, &ring, &writers[i]) != 0)
-			fail(shape->name);
+			seed_fail(shape->name);
 	for (uint32_t i = 0; shape->writers > 0 && i < shape->samples; i++)
 		shmbus_record_value_at(writers[i % shape->writers], timer, 7 * i * i, i);
 	if (shape->rich)
@@ -327,7 +327,7 @@ static void change_seeds(void)
 
 	if (shmbus_session_open(&options, &session) != 0 ||
 	    shmbus_writer_open(session, &ring, &writer) != 0)
-		fail("session");
+		seed_fail("session");
 	metric_add(session, (struct shmbus_metric_options){.name = "work", .kind = SHMBUS_TIMER},
 		   &timer);
 	shmbus_record_value(writer, timer, 5);
@@ -357,7 +357,7 @@ static void late_seed(void)
 
 	if (shmbus_session_open(&options, &session) != 0 ||
 	    shmbus_writer_open(session, &ring, &writer) != 0)
-		fail("session");
+		seed_fail("session");
 	metric_add(session, (struct shmbus_metric_options){.name = "a", .kind = SHMBUS_TIMER},
 		   &metrics[0]);
 	image_read(shmbus_session_segment(session), &before, &size);
@@ -437,7 +437,7 @@ static void snapshot_seeds(void)
 	size_t size;
 
 	if (snapshot_log_open(&log, script_bus(), 0600, 1024) != 0)
-		fail("snapshot");
+		seed_fail("snapshot");
 	for (int round = 0; round < 12; round++) {
 		for (int i = 0; i < 3; i++) {
 			extents[i].size = sizeof text - (size_t)(8 * i);
@@ -472,7 +472,7 @@ int main(int argc, char **argv)
 	directory = argv[1];
 	mkdir(directory, 0755);
 	if (guard_init() != 0)
-		fail("SIGBUS");
+		seed_fail("SIGBUS");
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
 		segment_seeds(&shapes[i]);
 	change_seeds();
@@ -480,5 +480,6 @@ int main(int argc, char **argv)
 	text_seed();
 	document_save(NULL, "no-session");
 	snapshot_seeds();
+	checkpoint_seeds();
 	return 0;
 }
