@@ -362,9 +362,13 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 	publisher->extents[0].position = snapshot_log_append(
 		&publisher->log, publisher->prefix.data, publisher->prefix.size);
 	extents_list(publisher, now_ns);
-	snapshot_log_publish(&publisher->log, publisher->extents,
-			     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns, now_ns,
-			     numbers->interval_ns);
+	error = snapshot_log_publish(&publisher->log, publisher->extents,
+				     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns,
+				     now_ns, numbers->interval_ns);
+	if (error != 0) {
+		log_line("cannot make the snapshot in /dev/shm: %s", strerror(-error));
+		agent_fail(publisher->agent);
+	}
 	numbers->publish_bytes = publisher->log.position - written;
 	numbers->publish_ns = clock_monotonic_ns() - now_ns;
 }

@@ -16,7 +16,9 @@ static int file_make(const struct snapshot_log *log, char *path, size_t path_siz
 {
 	int fd, error;
 
-	snprintf(path, path_size, "%s.%d", log->path, (int)getpid());
+	/* One name: whoever holds the bus may take away what an earlier agent left in the making.
+	 */
+	snprintf(path, path_size, "%s.new", log->path);
 	unlink(path);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -33,7 +35,8 @@ static int file_make(const struct snapshot_log *log, char *path, size_t path_siz
 	return -error;
 }
 
-/* Makes a file of a size, whole and empty, and puts it in place of the one there. */
+/* Makes a file of a size, whole and empty. It takes the place of the one there when it holds its
+ * first document, so that readers never find none. */
 static int file_replace(struct snapshot_log *log, uint64_t size)
 {
 	struct shmbus_snapshot_header *header;
@@ -54,17 +57,13 @@ static int file_replace(struct snapshot_log *log, uint64_t size)
 	header->version = SHMBUS_SNAPSHOT_VERSION;
 	header->log_offset = LOG_OFFSET;
 	header->log_size = size;
-	if (rename(path, log->path) != 0) {
-		error = -errno;
-		munmap(map, LOG_OFFSET + size);
-		goto fail;
-	}
 	log->old_header = log->header;
 	log->old_size = log->size;
 	log->header = header;
 	log->bytes = (uint8_t *)map + LOG_OFFSET;
 	log->size = size;
 	log->position = SHMBUS_LINE_SIZE; /* 0 means none */
+	log->placed = false;
 	return 0;
 
 fail:
@@ -180,9 +179,20 @@ uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint6
 	return forwarded;
 }
 
-void snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
-			  uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
-			  uint64_t interval_ns)
+static int file_place(struct snapshot_log *log)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "%s.new", log->path);
+	if (rename(path, log->path) != 0)
+		return -errno;
+	log->placed = true;
+	return 0;
+}
+
+int snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
+			 uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
+			 uint64_t interval_ns)
 {
 	struct shmbus_snapshot_index index = {
 		.seq = ++log->seq,
@@ -202,4 +212,5 @@ void snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot
 	log->position += sizeof index + size;
 	/* R-index release: the document is whole; pairs with A-index in libshm/src/snapshot.c. */
 	atomic_store_explicit(&log->header->index, position, memory_order_release);
+	return log->placed ? 0 : file_place(log);
 }

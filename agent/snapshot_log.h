@@ -25,14 +25,15 @@ struct snapshot_log {
 	uint8_t *bytes;
 	uint64_t size;     /* of the log: a power of two */
 	uint64_t position; /* bytes ever written */
+	bool placed;       /* under its name */
 	uint64_t seq;      /* of the newest document; goes on from the last agent's */
 	/* While the log moves to a larger file: the one before. */
 	struct shmbus_snapshot_header *old_header;
 	uint64_t old_size;
 };
 
-/* Makes the file under a temporary name, puts it in place and takes up the sequence number of
- * the one that was there. Returns 0 or -errno. */
+/* Makes the file under a temporary name and takes up the sequence number of the one that is in
+ * place. Returns 0 or -errno. */
 int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, uint64_t size);
 
 /* Unmaps; the file stays for readers that come after the agent. */
@@ -61,9 +62,10 @@ static inline const uint8_t *snapshot_log_bytes(const struct snapshot_log *log, 
 /* Whether an extent is so old that it must be forwarded before this tick's writing. */
 bool snapshot_log_old(const struct snapshot_log *log, uint64_t position);
 
-/* Makes the document of these extents the newest. */
-void snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
-			  uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
-			  uint64_t interval_ns);
+/* Makes the document of these extents the newest, and puts its file in place where that is new.
+ * Returns 0, or -errno where it cannot be put in place. */
+int snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
+			 uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
+			 uint64_t interval_ns);
 
 #endif /* SHMBUS_AGENT_SNAPSHOT_LOG_H */

@@ -27,7 +27,7 @@ class Restarts(Bus):
     def next_agent(self, *arguments, **options):
         """An agent, and that it has published; another one may have done so before it."""
         program = options.pop("program", ("shmbus-agent",))
-        agent = self.start(*program, "--interval", "50ms", *arguments, **options)
+        agent = self.start(*program, "--interval", "50ms", "--stale-after", "1h", *arguments, **options)
         self.wait_for(lambda: (s := self.snapshot()) and s["agent"]["pid"] == agent.pid,
                       "the agent's first snapshot")
         return agent

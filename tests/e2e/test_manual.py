@@ -136,6 +136,7 @@ class Layout(unittest.TestCase):
         self.assertEqual(set(re.findall(edges, body)), set(re.findall(edges, library)))
 
 
+DOCUMENT_EMPTY = {"totals": {"recent": {"sessions": 0}}}
 KINDS = {"timer", "counter", "updown", "gauge", "stateset", "info"}
 TYPES = {
     "text": lambda v: isinstance(v, str),
@@ -218,6 +219,8 @@ class Snapshot(Bus):
         self.wait_for(lambda: self.session("cut", "lost"), "the damaged session", 30)
 
         def played():
+            if not (self.snapshot() or DOCUMENT_EMPTY)["totals"]["recent"]["sessions"]:
+                return False
             for session in (self.snapshot() or {}).get("sessions", []):
                 if session["service"] != "player" or "process_rss_bytes" not in session["memory"]:
                     continue

@@ -20,6 +20,7 @@ struct agent_life {
 	struct drain drain;
 	struct publisher publisher;
 	struct checkpoint_numbers numbers;
+	struct session_list list;
 };
 
 static uint64_t now_s = TIME_FIRST_S;
@@ -153,12 +154,13 @@ void agent_life_tick(struct agent_life *life)
 
 	agent_life_time(1);
 	sweep(&life->agent);
-	pass(&life->agent, &life->drain);
 	rcu_read_lock();
+	session_list_update(&life->list, &life->agent.registry);
+	pass(&life->agent, &life->drain, &life->list);
 	if (life->drain.hungry)
-		commit(&life->agent, &life->drain, false);
+		commit(&life->agent, &life->drain, &life->list, false);
+	checkpoint_make(&life->agent, &life->drain, &life->list, &life->numbers);
 	rcu_read_unlock();
-	checkpoint_make(&life->agent, &life->drain, &life->numbers);
 	tick(&life->publisher);
 	atomic_store(&checkpoint->published, atomic_load(&checkpoint->taken));
 }
@@ -189,6 +191,7 @@ void agent_life_end(struct agent_life *life)
 	persist_close(&life->agent.persist);
 	close(life->agent.stop_fd);
 	publisher_free(&life->publisher);
+	session_list_free(&life->list);
 	rcu_unregister_thread();
 	free(life);
 }
