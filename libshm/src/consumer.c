@@ -238,11 +238,16 @@ static const char *writer_fault(const struct shmbus_consumer *consumer,
 	if (entry->capacity < SHMBUS_RING_MIN || entry->capacity > SHMBUS_RING_MAX ||
 	    (entry->capacity & (entry->capacity - 1)) != 0)
 		return "ring capacity";
+	/* Blocks stand one after the other: in those that overlap, few bytes would make many
+	 * samples. */
 	if (entry->offset % page != 0 || entry->size % page != 0 || entry->size > PAGES_MAX_SIZE ||
 	    entry->offset < header->heads_offset + consumer->heads_size ||
-	    entry->offset > consumer->segment_size ||
+	    entry->offset < consumer->blocks_end || entry->offset > consumer->segment_size ||
 	    entry->size > consumer->segment_size - entry->offset)
 		return "place of the block";
+	/* To read a hole is to allocate it, at the agent's cost. */
+	if (entry->offset + entry->size > consumer->allocated)
+		return "memory of the block";
 	if (entry->slot_count != header->metrics_capacity + 1 || entry->slots_offset % 8 != 0 ||
 	    entry->slots_offset < sizeof(struct shmbus_writer_block) || slots_end > entry->size)
 		return "place of the slots";
@@ -283,6 +288,7 @@ static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writ
 	writer->ring.order = (uint32_t)__builtin_ctz(entry->capacity);
 	writer->ring.position = position;
 	memcpy(writer->name, entry->name, sizeof writer->name);
+	consumer->blocks_end = entry->offset + entry->size;
 	consumer->writer_count++;
 	return 0;
 }
@@ -294,6 +300,7 @@ static int segment_size_update(struct shmbus_consumer *consumer)
 	if (fstat(consumer->fd, &status) != 0)
 		return refuse(consumer, -errno, "cannot stat: %s", strerror(errno));
 	consumer->segment_size = (uint64_t)status.st_size;
+	consumer->allocated = (uint64_t)status.st_blocks * 512;
 	return 0;
 }
 

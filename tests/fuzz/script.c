@@ -87,18 +87,28 @@ static void must(bool done, const char *what)
 	exit(2);
 }
 
+/* Leaves no holes below `size`, as a library that reserves its space; what a script leaves out of
+ * an image is zeros. */
+static bool fill(uint32_t size)
+{
+	return size == 0 || posix_fallocate(file, 0, size) == 0;
+}
+
 static void apply(const struct change *change)
 {
 	uint32_t room;
 
 	if (change->operation == SCRIPT_SIZE) {
-		must(ftruncate(file, change->offset % (SCRIPT_FILE_MAX + 1)) == 0, "ftruncate");
+		uint32_t size = change->offset % (SCRIPT_FILE_MAX + 1);
+
+		must(ftruncate(file, size) == 0 && fill(size), "ftruncate");
 		return;
 	}
 	room = SCRIPT_FILE_MAX - change->offset % SCRIPT_FILE_MAX;
 	must(pwrite(file, change->bytes, change->length < room ? change->length : room,
 		    change->offset % SCRIPT_FILE_MAX) >= 0,
 	     "pwrite");
+	must(fill(change->offset % SCRIPT_FILE_MAX), "posix_fallocate");
 }
 
 /* ---- the script ---- */

@@ -40,6 +40,8 @@ struct shmbus_consumer {
 	struct shmbus_head *heads;
 	size_t heads_size;
 	uint64_t segment_size; /* as last seen */
+	uint64_t allocated;    /* bytes of it that are no holes, as last seen */
+	uint64_t blocks_end;   /* of the last writer's block in the segment */
 	uint32_t writer_count;
 	struct shmbus_consumer_writer writers[SHMBUS_WRITERS_MAX];
 	char segment[80];
