@@ -309,8 +309,7 @@ static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram 
 
 	*slice = (struct slice){
 		.count = lifetime->count - before->count,
-		/* All samples ever, whatever became of the peak. */
-		.max = before->count == 0 || peak > lifetime->max ? lifetime->max : peak,
+		.max = peak < lifetime->max ? peak : lifetime->max,
 		.start_s = s->now_s,
 		.end_s = now_s,
 	};
@@ -323,6 +322,9 @@ static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram 
 	 * slice is trimmed, so its last bucket has a sample. */
 	if (slice->length > 0 && slice->max < bucket_min(slice->first + slice->length - 1u))
 		slice->max = bucket_min(slice->first + slice->length - 1u);
+	/* What reaches beyond all before has the largest sample ever. */
+	if (slice->first + slice->length > before->first + before->length)
+		slice->max = lifetime->max;
 
 	dense_merge(&d, before, false);
 	if (!slice_pack(before, &d)) {

@@ -182,8 +182,25 @@ Test(slices_save, extremes)
 	subject_end(&subject);
 }
 
-/* Years of use from here: nothing crashes, whatever was loaded. The agent has made sure of what
- * it asks of slices (restore.c). */
+/* The peak of the last second dies with an agent. A sample above all before is exact even so. */
+Test(slices_save, peak_that_is_not_known)
+{
+	struct subject subject;
+	struct slices_summary summary;
+
+	subject_begin(&subject, 5);
+	for (uint32_t second = 1; second < 40; second++) {
+		record(&subject, 1000 * second + 7);
+		lifetime_peak_take(&subject.lifetime);
+		advance(&subject, second);
+		slices_window(&subject.whole, SLICES_10S, &summary);
+		cr_assert_eq(summary.max, 1000 * second + 7);
+	}
+	subject_end(&subject);
+}
+
+/* More than an hour from here: nothing crashes, whatever was loaded. The agent has made sure of
+ * what it asks of slices (restore.c). */
 static void use(struct slices *slices, const struct subject *subject, uint32_t now_s)
 {
 	static const uint32_t steps_s[] = {1, 3, 9, 30, 61, 3601};
