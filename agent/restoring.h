@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * restoring.h - the parts of restore(): cells to sessions (restore_session.c), cells to series,
+ * totals and time windows (restore_metric.c), and how they come together (restore.c).
+ */
+#ifndef SHMBUS_AGENT_RESTORING_H
+#define SHMBUS_AGENT_RESTORING_H
+
+#include <string.h>
+
+#include "agent.h"
+
+struct restoring {
+	struct agent *agent;
+	struct session **sessions; /* by key, once they are sorted */
+	uint32_t count;
+	uint32_t capacity;
+	uint32_t sessions_left_out;
+	uint32_t cells_left_out;
+	uint32_t totals_over; /* for which there is no room now */
+	bool renumbered;      /* totals have other numbers now */
+};
+
+static inline struct store *restoring_store(const struct restoring *restoring)
+{
+	return &restoring->agent->persist.store;
+}
+
+/* The constant part of a cell, where it is as large as it should be. */
+static inline bool restoring_constant(const struct cell *cell, void *out, uint32_t size)
+{
+	if (cell->header->constant_size != size)
+		return false;
+	memcpy(out, cell_constant(cell), size);
+	return true;
+}
+
+/* Each takes one cell, or drops it where it makes no sense. */
+void restoring_session(struct restoring *restoring, struct cell cell);
+void restoring_finished(struct restoring *restoring, struct cell cell);
+void restoring_metric(struct restoring *restoring, struct cell cell);
+void restoring_slices(struct restoring *restoring, struct cell cell);
+
+/* All totals, in the order of their numbers. */
+void restoring_totals(struct restoring *restoring);
+
+/* For qsort() and bsearch() over restoring->sessions. */
+int restoring_by_key(const void *left, const void *right);
+
+#endif /* SHMBUS_AGENT_RESTORING_H */
