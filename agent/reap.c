@@ -76,8 +76,9 @@ static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
 		kill_point(KILL_UNLINK);
 		shmbus_consumer_detach(session->consumer);
 	}
-	atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost, 1,
-				  memory_order_relaxed);
+	if (!session->tallied)
+		atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost,
+					  1, memory_order_relaxed);
 	log_detail("session %s of %s: %s", session->consumer->header.id,
 		   session->consumer->header.service, closed ? "ended" : "lost");
 	atomic_store_explicit(&session->gone_ns, now_ns, memory_order_relaxed);

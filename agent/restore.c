@@ -93,7 +93,7 @@ static void accounts_adopt(struct restoring *restoring, struct session *session)
 }
 
 /* Live again, or finished: its rings were read to the end, or are gone. */
-static void stage_set(struct session *session)
+static void stage_set(struct agent *agent, struct session *session)
 {
 	struct session_live *live = &session->live;
 	bool attached = session->consumer->fd >= 0;
@@ -106,6 +106,11 @@ static void stage_set(struct session *session)
 				 "its segment went away while no agent ran");
 		}
 		live->dying = true;
+		/* At once, so that what was counted before does not go back for a moment. */
+		session->tallied = true;
+		atomic_fetch_add(atomic_load(&session->closed) ? &agent->sessions_ended
+							       : &agent->sessions_lost,
+				 1);
 		atomic_store(&session->stage, SESSION_DRAINED);
 		return;
 	}
@@ -134,7 +139,7 @@ static void session_adopt(struct restoring *restoring, struct session *session)
 	}
 	metrics_adopt(restoring, session);
 	accounts_adopt(restoring, session);
-	stage_set(session);
+	stage_set(agent, session);
 	session->live.dirty = DIRTY_ALL;
 	atomic_fetch_add(&agent->sessions_total, 1);
 	registry_add(&agent->registry, session);

@@ -253,7 +253,8 @@ void restoring_slices(struct restoring *restoring, struct cell cell)
 		series = &session->metrics[whose.number]->live;
 		owner = &session->metrics[whose.number]->slices_cell;
 	}
-	if (slices == NULL || cell_taken(owner)) {
+	/* What has begun has had a cell already, a good one or a bad one. */
+	if (slices == NULL || cell_taken(owner) || slices->began_s != 0) {
 		cell_drop(restoring_store(restoring), &cell);
 		return;
 	}

@@ -35,6 +35,7 @@
 #define KILLS 20000
 #endif
 #define LANES 4
+#define PLACES_KILLS 4000 /* so many come by every place */
 #define RECORDERS 3
 #define CAPACITY 2048 /* half full in some milliseconds: commits between the ticks too */
 #define VALUES 61     /* 0 to 60: each in a bucket of its own or nearly so */
@@ -488,6 +489,7 @@ int main(int argc, char **argv)
 		       (unsigned long long)ledger->killed);
 		compare();
 	}
-	places_check();
+	if (kills >= PLACES_KILLS)
+		places_check();
 	return tap_done();
 }
