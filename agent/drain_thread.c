@@ -47,14 +47,18 @@ static void state_set(struct session *session, enum session_state state)
 }
 
 /* The reaper saw the producer's death before it set DYING, so what is published now is all. */
-static void finish(struct drain *drain, struct session *session)
+static void finish(struct agent *agent, struct drain *drain, struct session *session)
 {
+	bool closed;
+
 	if (!session->live.fault)
 		drain_session(drain, session, true);
 	drain_sample_slots(session);
-	state_set(session, atomic_load_explicit(&session->closed, memory_order_relaxed)
-				   ? SESSION_ENDED
-				   : SESSION_LOST);
+	closed = atomic_load_explicit(&session->closed, memory_order_relaxed);
+	state_set(session, closed ? SESSION_ENDED : SESSION_LOST);
+	/* With the state, so that one snapshot shows both. */
+	atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost, 1,
+				  memory_order_relaxed);
 	if (session->live.end_time_unix_ns == 0)
 		session->live.end_time_unix_ns = drain->now_unix_ns;
 	session->live.dying = true;
@@ -174,13 +178,13 @@ static void pass(struct agent *agent, struct drain *drain, const struct session_
 		if (session->live.dying)
 			continue;
 		if (stage == SESSION_DYING)
-			finish(drain, session);
+			finish(agent, drain, session);
 		else if (stage == SESSION_LIVE && !session->live.fault)
 			drain_session(drain, session, false);
 		if (session->live.fault && stage == SESSION_LIVE) {
 			rejects_add(&agent->rejects, REJECT_FAULT, session->consumer->segment,
 				    session->live.reason);
-			finish(drain, session);
+			finish(agent, drain, session);
 		}
 	}
 }

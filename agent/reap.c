@@ -67,7 +67,7 @@ static bool segment_there(const struct session *session)
 	return session->unremoved && lstat(path, &named) == 0;
 }
 
-static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
+static void bury(struct session *session, uint64_t now_ns)
 {
 	bool closed = atomic_load_explicit(&session->closed, memory_order_relaxed);
 
@@ -76,9 +76,6 @@ static void bury(struct agent *agent, struct session *session, uint64_t now_ns)
 		kill_point(KILL_UNLINK);
 		shmbus_consumer_detach(session->consumer);
 	}
-	if (!session->tallied)
-		atomic_fetch_add_explicit(closed ? &agent->sessions_ended : &agent->sessions_lost,
-					  1, memory_order_relaxed);
 	log_detail("session %s of %s: %s", session->consumer->header.id,
 		   session->consumer->header.service, closed ? "ended" : "lost");
 	atomic_store_explicit(&session->gone_ns, now_ns, memory_order_relaxed);
@@ -115,7 +112,7 @@ static void look(struct agent *agent, struct session *session, uint64_t now_ns,
 	case SESSION_DYING:
 		break;
 	case SESSION_DRAINED:
-		bury(agent, session, now_ns);
+		bury(session, now_ns);
 		break;
 	case SESSION_GONE:
 		if (expired(agent, session, now_ns))

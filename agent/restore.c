@@ -107,7 +107,6 @@ static void stage_set(struct agent *agent, struct session *session)
 		}
 		live->dying = true;
 		/* At once, so that what was counted before does not go back for a moment. */
-		session->tallied = true;
 		atomic_fetch_add(atomic_load(&session->closed) ? &agent->sessions_ended
 							       : &agent->sessions_lost,
 				 1);

@@ -200,8 +200,7 @@ struct session {
 	_Atomic uint64_t gone_ns; /* when it became GONE, CLOCK_MONOTONIC */
 	_Atomic bool forgotten;   /* the final document was published; memory may go */
 	_Atomic bool closed;      /* the producer said goodbye before it went */
-	bool tallied;   /* restored after its end: it is among those that ended or were lost */
-	bool unremoved; /* its segment could not be unlinked; the reaper's own */
+	bool unremoved;           /* its segment could not be unlinked; the reaper's own */
 
 	struct session_live live;
 	struct session_committed committed;
