@@ -149,7 +149,9 @@ static bool attempt(const uint8_t *bytes, size_t size, const struct totals *tota
 	if (loaded)
 		encode(recent, totals);
 	else
-		cr_assert_eq(memcmp(recent, &nothing, sizeof nothing), 0);
+		cr_assert_eq(
+			memcmp((const uint8_t *)recent, (const uint8_t *)&nothing, sizeof nothing),
+			0);
 	recent_end(recent);
 	return loaded;
 }
