@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "exhaust.h"
 #include "histogram.h"
 
 /* Half a bucket, as a ratio, and a little for the rounding of the reference. */
@@ -453,45 +453,6 @@ Test(histogram, downscaling_equals_recording_at_that_schema)
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
-/* Takes all memory there is, so that the next allocation fails; memory_return() gives it back. */
-struct block {
-	struct block *next;
-};
-
-static struct block *memory_exhaust(void)
-{
-	struct block *blocks = NULL;
-	struct block *block;
-	struct rlimit limit;
-	size_t size;
-
-	getrlimit(RLIMIT_AS, &limit);
-	limit.rlim_cur = 0;
-	setrlimit(RLIMIT_AS, &limit);
-	for (size = 1 << 20; size >= sizeof *block; size /= 2) {
-		while ((block = malloc(size)) != NULL) {
-			block->next = blocks;
-			blocks = block;
-		}
-	}
-	return blocks;
-}
-
-static void memory_return(struct block *blocks)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_AS, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_AS, &limit);
-	while (blocks != NULL) {
-		struct block *next = blocks->next;
-
-		free(blocks);
-		blocks = next;
-	}
-}
-
 Test(histogram, without_memory_counts_go_to_the_nearest_bucket)
 {
 	struct histogram h = {0};

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "exhaust.h"
 #include "slices.h"
 
 #define NS UINT64_C(1000000000)
@@ -423,45 +423,6 @@ Test(slices, typical_metric_fits_seven_kib)
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
-/* Takes all memory there is, so that the next allocation fails; memory_return() gives it back. */
-struct block {
-	struct block *next;
-};
-
-static struct block *memory_exhaust(void)
-{
-	struct block *blocks = NULL;
-	struct block *block;
-	struct rlimit limit;
-	size_t size;
-
-	getrlimit(RLIMIT_AS, &limit);
-	limit.rlim_cur = 0;
-	setrlimit(RLIMIT_AS, &limit);
-	for (size = 1 << 20; size >= sizeof *block; size /= 2) {
-		while ((block = malloc(size)) != NULL) {
-			block->next = blocks;
-			blocks = block;
-		}
-	}
-	return blocks;
-}
-
-static void memory_return(struct block *blocks)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_AS, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_AS, &limit);
-	while (blocks != NULL) {
-		struct block *next = blocks->next;
-
-		free(blocks);
-		blocks = next;
-	}
-}
-
 /* Without memory for the second before them, the samples come with the next one. Merging goes
  * wrong too; after 16 minutes all is as if nothing had been. */
 Test(slices, without_memory_counts_stay_exact)
