@@ -171,16 +171,6 @@ refused:
 	free(consumer);
 }
 
-static bool known(struct agent *agent, uint64_t key)
-{
-	bool found;
-
-	rcu_read_lock();
-	found = registry_find(&agent->registry, key) != NULL;
-	rcu_read_unlock();
-	return found;
-}
-
 static void segment_seen(struct discover *discover, const char *name)
 {
 	struct shmbus_consumer *consumer;
@@ -190,7 +180,7 @@ static void segment_seen(struct discover *discover, const char *name)
 
 	if (!key_parse(discover, name, &key) || refused_before(discover, key))
 		return;
-	if (known(discover->agent, key)) {
+	if (registry_known(&discover->agent->registry, key)) {
 		if (hints_put(&discover->agent->hints, key))
 			event_signal(&discover->agent->reap_event);
 		return;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "kill_point.h"
 #include "log.h"
@@ -36,6 +34,25 @@ static bool room_said(struct persist *persist, bool room)
 	if (persist->failures++ == 0)
 		log_line("no room for the checkpoint: free space in /dev/shm");
 	return false;
+}
+
+static bool cell_fits(const struct cell *cell, uint32_t size)
+{
+	return cell_taken(cell) && cell->header->copy_size >= size;
+}
+
+/* Takes a cell with room for a state of `size`, and some to spare, in the place of one that is too
+ * small or not there. */
+static bool cell_replace(struct persist *persist, struct cell *cell, const void *constant,
+			 uint32_t constant_size, uint32_t size)
+{
+	struct cell larger;
+
+	if (!cell_take(&persist->store, &larger, constant, constant_size, size + size / 4, 0))
+		return false;
+	cell_drop(&persist->store, cell);
+	*cell = larger;
+	return true;
 }
 
 /* ---- series ---- */
@@ -76,7 +93,7 @@ static bool cell_ready(struct persist *persist, struct cell *cell,
 	uint64_t body = *window != NULL ? window_bytes(*window) : 0;
 	struct cell larger;
 
-	if (cell_taken(cell) && cell->header->copy_size >= size)
+	if (cell_fits(cell, size))
 		return true;
 	if (!cell_take(&persist->store, &larger, descriptor, sizeof *descriptor,
 		       size + SPARE_BUCKETS * (uint32_t)sizeof(uint64_t), body))
@@ -157,16 +174,11 @@ static bool state_ready(struct persist *persist, struct session *session)
 {
 	uint32_t size = state_size(&session->live);
 	struct stored_session identity;
-	struct cell larger;
 
-	if (cell_taken(&session->cell) && session->cell.header->copy_size >= size)
+	if (cell_fits(&session->cell, size))
 		return true;
 	persist_identity(session, &identity);
-	if (!cell_take(&persist->store, &larger, &identity, sizeof identity, size + size / 4, 0))
-		return false;
-	cell_drop(&persist->store, &session->cell);
-	session->cell = larger;
-	return true;
+	return cell_replace(persist, &session->cell, &identity, sizeof identity, size);
 }
 
 static void writers_save(struct stored_writer *out, const struct session *session)
@@ -244,15 +256,9 @@ static void slices_write(struct persist *persist, struct cell *cell, const struc
 
 	if (size == 0)
 		return;
-	if (!cell_taken(cell) || cell->header->copy_size < size) {
-		struct cell larger;
-
-		if (!room_said(persist, cell_take(&persist->store, &larger, &whose, sizeof whose,
-						  size + size / 4, 0)))
-			return;
-		cell_drop(&persist->store, cell);
-		*cell = larger;
-	}
+	if (!room_said(persist, cell_fits(cell, size) ||
+					cell_replace(persist, cell, &whose, sizeof whose, size)))
+		return;
 	slices_save(slices, cell_write(&persist->store, cell, CELL_SLICES, size));
 }
 
@@ -386,19 +392,14 @@ void persist_totals(struct persist *persist, struct totals *totals)
 
 void persist_recent(struct persist *persist, const struct recent *recent)
 {
+	struct cell *cell = &persist->recent_cell;
 	uint32_t size = (uint32_t)recent_saved_size(recent);
-	struct cell larger;
 
 	if (recent->finished == persist->recent_stored || !store_is_open(&persist->store))
 		return;
-	if (!cell_taken(&persist->recent_cell) || persist->recent_cell.header->copy_size < size) {
-		if (!room_said(persist,
-			       cell_take(&persist->store, &larger, "", 0, size + size / 4, 0)))
-			return;
-		cell_drop(&persist->store, &persist->recent_cell);
-		persist->recent_cell = larger;
-	}
-	recent_save(recent, cell_write(&persist->store, &persist->recent_cell, CELL_RECENT, size));
+	if (!room_said(persist, cell_fits(cell, size) || cell_replace(persist, cell, "", 0, size)))
+		return;
+	recent_save(recent, cell_write(&persist->store, cell, CELL_RECENT, size));
 	persist->recent_stored = recent->finished;
 }
 

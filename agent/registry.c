@@ -56,6 +56,16 @@ static void free_later(struct rcu_head *head)
 	session_free(caa_container_of(head, struct session, rcu));
 }
 
+bool registry_known(struct registry *registry, uint64_t key)
+{
+	bool found;
+
+	rcu_read_lock();
+	found = registry_find(registry, key) != NULL;
+	rcu_read_unlock();
+	return found;
+}
+
 void registry_remove(struct registry *registry, struct session *session)
 {
 	rcu_read_lock();
@@ -66,7 +76,7 @@ void registry_remove(struct registry *registry, struct session *session)
 	call_rcu(&session->rcu, free_later);
 }
 
-static bool list_add(struct session_list *list, struct session *session)
+bool session_list_add(struct session_list *list, struct session *session)
 {
 	if (list->count == list->capacity) {
 		uint32_t capacity = list->capacity + list->capacity / 2 + 64;
@@ -95,7 +105,7 @@ bool session_list_update(struct session_list *list, struct registry *registry)
 	list->count = 0;
 	registry_for_each(registry, iterator, session)
 	{
-		if (!list_add(list, session)) {
+		if (!session_list_add(list, session)) {
 			list->generation = UINT64_MAX; /* try again */
 			break;
 		}

@@ -29,6 +29,9 @@ bool registry_add(struct registry *registry, struct session *session);
 /* Finds by key. Under rcu_read_lock(). */
 struct session *registry_find(struct registry *registry, uint64_t key);
 
+/* Whether a session of this key is there. */
+bool registry_known(struct registry *registry, uint64_t key);
+
 /* Takes a session out; it is freed after a grace period. Only the reaper removes. */
 void registry_remove(struct registry *registry, struct session *session);
 
@@ -46,6 +49,9 @@ struct session_list {
  * for as long as the list is used. True where it has changed. Without memory it lacks some. */
 bool session_list_update(struct session_list *list, struct registry *registry);
 void session_list_free(struct session_list *list);
+
+/* Appends one; false without memory. For lists that are not the registry's. */
+bool session_list_add(struct session_list *list, struct session *session);
 
 /* The session that an iterator is at; NULL after the last one. */
 static inline struct session *registry_at(struct cds_lfht_iter *iterator)

@@ -116,23 +116,14 @@ static void stage_set(struct agent *agent, struct session *session)
 	drain_give_back(session);
 }
 
-static bool known(struct agent *agent, uint64_t key)
-{
-	bool found;
-
-	rcu_read_lock();
-	found = registry_find(&agent->registry, key) != NULL;
-	rcu_read_unlock();
-	return found;
-}
-
 static void session_adopt(struct restoring *restoring, struct session *session)
 {
 	struct agent *agent = restoring->agent;
 
 	if (session->published.final && registry_add(&agent->registry, session))
 		return;
-	if (session->published.final || !metrics_whole(session) || known(agent, session->key)) {
+	if (session->published.final || !metrics_whole(session) ||
+	    registry_known(&agent->registry, session->key)) {
 		session_leave_out(restoring, session);
 		return;
 	}
@@ -186,8 +177,8 @@ static void each(struct restoring *restoring, enum cell_kind kind,
 
 static void left_out_free(struct restoring *restoring)
 {
-	for (uint32_t i = 0; i < restoring->count; i++) {
-		struct session *session = restoring->sessions[i];
+	for (uint32_t i = 0; i < restoring->list.count; i++) {
+		struct session *session = restoring->list.sessions[i];
 
 		if (atomic_load(&session->stage) != SESSION_REMOVED)
 			continue;
@@ -220,23 +211,23 @@ void restore(struct agent *agent)
 	each(&restoring, CELL_RECENT, recents_load);
 	each(&restoring, CELL_SESSION, restoring_session);
 	each(&restoring, CELL_FINISHED, restoring_finished);
-	if (restoring.count != 0)
-		qsort(restoring.sessions, restoring.count, sizeof *restoring.sessions,
-		      restoring_by_key);
+	if (restoring.list.count != 0)
+		qsort(restoring.list.sessions, restoring.list.count,
+		      sizeof *restoring.list.sessions, restoring_by_key);
 	each(&restoring, CELL_METRIC, restoring_metric);
-	for (uint32_t i = 0; i < restoring.count; i++)
-		session_adopt(&restoring, restoring.sessions[i]);
+	for (uint32_t i = 0; i < restoring.list.count; i++)
+		session_adopt(&restoring, restoring.list.sessions[i]);
 	each(&restoring, CELL_SLICES, restoring_slices);
 	left_out_free(&restoring);
-	if (restoring.count != 0)
-		log_line("taken up from the last agent: %u sessions", restoring.count);
+	if (restoring.list.count != 0)
+		log_line("taken up from the last agent: %u sessions", restoring.list.count);
 	if (restoring.sessions_left_out + restoring.cells_left_out != 0)
 		log_line("the checkpoint is damaged in part: left out %u sessions, %u metrics",
 			 restoring.sessions_left_out, restoring.cells_left_out);
 	if (restoring.totals_over != 0)
 		log_line("%u metrics of the last agent are more than --max-metrics: overflow",
 			 restoring.totals_over);
-	free(restoring.sessions);
+	session_list_free(&restoring.list);
 	agent->persist.agent.incarnation++;
 	persist_agent(&agent->persist);
 	store_commit(&agent->persist.store);

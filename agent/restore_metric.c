@@ -170,10 +170,10 @@ static struct session *session_of(const struct restoring *restoring, uint64_t ke
 {
 	struct session wanted = {.key = key}, *pointer = &wanted, **found;
 
-	if (restoring->count == 0)
+	if (restoring->list.count == 0)
 		return NULL;
-	found = bsearch(&pointer, restoring->sessions, restoring->count,
-			sizeof *restoring->sessions, restoring_by_key);
+	found = bsearch(&pointer, restoring->list.sessions, restoring->list.count,
+			sizeof *restoring->list.sessions, restoring_by_key);
 	return found != NULL ? *found : NULL;
 }
 

@@ -8,22 +8,6 @@
 
 /* ---- sessions ---- */
 
-static bool session_keep(struct restoring *restoring, struct session *session)
-{
-	if (restoring->count == restoring->capacity) {
-		uint32_t capacity = restoring->capacity == 0 ? 64 : restoring->capacity * 2;
-		struct session **larger =
-			realloc(restoring->sessions, capacity * sizeof *restoring->sessions);
-
-		if (larger == NULL)
-			return false;
-		restoring->sessions = larger;
-		restoring->capacity = capacity;
-	}
-	restoring->sessions[restoring->count++] = session;
-	return true;
-}
-
 static bool same_segment(const struct shmbus_consumer *consumer,
 			 const struct stored_session *identity)
 {
@@ -144,7 +128,7 @@ void restoring_session(struct restoring *restoring, struct cell cell)
 		session = session_make(&identity, true);
 	if (session != NULL) {
 		session->cell = cell;
-		if (state_fill(session, &cell) && session_keep(restoring, session))
+		if (state_fill(session, &cell) && session_list_add(&restoring->list, session))
 			return;
 		session->live.metric_count = 0;
 		if (session->consumer->fd >= 0)
@@ -175,7 +159,7 @@ void restoring_finished(struct restoring *restoring, struct cell cell)
 		goto left_out;
 	session_forget(session);
 	session->published.document = malloc((size_t)finished.size);
-	if (session->published.document == NULL || !session_keep(restoring, session)) {
+	if (session->published.document == NULL || !session_list_add(&restoring->list, session)) {
 		session_free(session);
 		goto left_out;
 	}

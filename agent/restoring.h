@@ -12,9 +12,7 @@
 
 struct restoring {
 	struct agent *agent;
-	struct session **sessions; /* by key, once they are sorted */
-	uint32_t count;
-	uint32_t capacity;
+	struct session_list list; /* by key, once they are sorted */
 	uint32_t sessions_left_out;
 	uint32_t cells_left_out;
 	uint32_t totals_over; /* for which there is no room now */
@@ -44,7 +42,7 @@ void restoring_slices(struct restoring *restoring, struct cell cell);
 /* All totals, in the order of their numbers. */
 void restoring_totals(struct restoring *restoring);
 
-/* For qsort() and bsearch() over restoring->sessions. */
+/* For qsort() and bsearch() over restoring->list.sessions. */
 int restoring_by_key(const void *left, const void *right);
 
 #endif /* SHMBUS_AGENT_RESTORING_H */
