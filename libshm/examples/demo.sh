@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# demo.sh - the bus at work: an agent, four players, a live table, a closing table.
+# demo.sh - the bus at work: an agent, four players, a live table, a page, a closing table.
 set -uo pipefail
 
 usage() {
@@ -53,7 +53,7 @@ compgen -G "/dev/shm/shmbus.$bus.*" >/dev/null && refuse "the bus \"$bus\" is in
 [[ -t 0 && -t 1 ]] || headless=1
 export SHMBUS_BUS=$bus
 
-for program in shmbus-agent shmbus-player shmbus; do
+for program in shmbus-agent shmbus-player shmbus-gateway shmbus; do
 	"$bin/$program" --help >/dev/null || exit 1
 done
 
@@ -128,12 +128,18 @@ echo "demo: bus $bus, $seconds s: an agent and four players; one of them works l
 echo "demo: time, and one will be killed half-way"
 start "$bin/shmbus-agent" --interval 250ms
 agent=$!
+start "$bin/shmbus-gateway" --listen 127.0.0.1:0
 start "$bin/shmbus-player" --quiet --id studio
 start "$bin/shmbus-player" --quiet --id stage --quantum 256
 start "$bin/shmbus-player" --quiet --id overload --overload 130 --overload-every 4
 start "$bin/shmbus-player" --quiet --id victim
 victim=$!
 
+for ((i = 0; i < 50; i++)); do
+	url=$(grep -oE 'http://[0-9.:]+/' "$log") && break
+	pause 0.1
+done
+echo "demo: the same as a page in a browser: ${url:-the gateway did not start}"
 if [[ ! $headless ]]; then
 	for ((i = 0; i < 50; i++)); do
 		[[ $(state_of victim) ]] && break

@@ -15,6 +15,7 @@
 #include "internal.h"
 
 #define PAGES_MAX_SIZE (1u << 30)
+#define WHOLE_MAX_SIZE (UINT64_C(1) << 26) /* of a segment that is mapped in one piece */
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct shmbus_consumer *consumer, int error,
 							const char *format, ...)
@@ -88,6 +89,10 @@ static int file_open(struct shmbus_consumer *consumer)
 		return error;
 	}
 	consumer->uid = status.st_uid;
+	consumer->gid = status.st_gid;
+	consumer->mode = status.st_mode & 07777;
+	consumer->device = status.st_dev;
+	consumer->inode = status.st_ino;
 	consumer->segment_size = (uint64_t)status.st_size;
 	return 0;
 }
@@ -179,15 +184,20 @@ static int header_read(struct shmbus_consumer *consumer)
 	return 0;
 }
 
+/* Of the segment all that is there already, to be read; of one that says it is huge the first page
+ * alone. The heads, which are written, are mapped apart. */
 static int header_map(struct shmbus_consumer *consumer)
 {
 	const struct shmbus_header *header = &consumer->header;
 	size_t page = header->page_size;
 	void *live, *heads;
 
+	consumer->live_size = page;
+	if (consumer->segment_size > page && consumer->segment_size <= WHOLE_MAX_SIZE)
+		consumer->live_size = (size_t)(consumer->segment_size / page * page);
 	consumer->heads_size =
 		((size_t)header->heads_stride * header->writers_capacity + page - 1) / page * page;
-	live = mmap(NULL, page, PROT_READ, MAP_SHARED, consumer->fd, 0);
+	live = mmap(NULL, consumer->live_size, PROT_READ, MAP_SHARED, consumer->fd, 0);
 	if (live == MAP_FAILED)
 		return refuse(consumer, -errno, "cannot map: %s", strerror(errno));
 	heads = mmap(NULL, consumer->heads_size, PROT_READ | PROT_WRITE, MAP_SHARED, consumer->fd,
@@ -195,13 +205,15 @@ static int header_map(struct shmbus_consumer *consumer)
 	if (heads == MAP_FAILED) {
 		int error = refuse(consumer, -errno, "cannot map: %s", strerror(errno));
 
-		munmap(live, page);
+		munmap(live, consumer->live_size);
 		return error;
 	}
 	consumer->live = live;
 	consumer->heads = heads;
 	return 0;
 }
+
+static int writers_map(struct shmbus_consumer *consumer, uint32_t count);
 
 int shmbus_consumer_attach(struct shmbus_consumer *consumer, const char *segment)
 {
@@ -219,7 +231,9 @@ int shmbus_consumer_attach(struct shmbus_consumer *consumer, const char *segment
 		close(consumer->fd);
 		return error;
 	}
-	error = shmbus_consumer_writers_update(consumer);
+	/* relaxed: a copy; writers_map() has the fence behind its reading. */
+	error = writers_map(consumer, atomic_load_explicit(&consumer->header.writer_count,
+							   memory_order_relaxed));
 	if (error != 0)
 		shmbus_consumer_detach(consumer);
 	return error;
@@ -267,18 +281,22 @@ static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writ
 	uint32_t number = consumer->writer_count;
 	struct shmbus_consumer_writer *writer = &consumer->writers[number];
 	uint64_t position;
-	char *block;
+	const char *block;
 	int error = copy(consumer, header->heads_offset + (uint64_t)header->heads_stride * number,
 			 &position, sizeof position);
 
 	if (error != 0)
 		return error;
-	block = mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd, (off_t)entry->offset);
+	memset(writer, 0, sizeof *writer);
+	writer->size = entry->size;
+	writer->apart = entry->offset + entry->size > consumer->live_size;
+	block = (const char *)consumer->live + entry->offset;
+	if (writer->apart)
+		block = mmap(NULL, writer->size, PROT_READ, MAP_SHARED, consumer->fd,
+			     (off_t)entry->offset);
 	if (block == MAP_FAILED)
 		return refuse(consumer, -errno, "cannot map a writer: %s", strerror(errno));
-	memset(writer, 0, sizeof *writer);
 	writer->block = (const struct shmbus_writer_block *)block;
-	writer->size = entry->size;
 	writer->slots = (const _Atomic(uint64_t) *)(block + entry->slots_offset);
 	writer->slot_count = entry->slot_count;
 	writer->capacity = entry->capacity;
@@ -304,14 +322,14 @@ static int segment_size_update(struct shmbus_consumer *consumer)
 	return 0;
 }
 
-int shmbus_consumer_writers_update(struct shmbus_consumer *consumer)
+/* Maps writers until they are `count`, a number that was just read. */
+static int writers_map(struct shmbus_consumer *consumer, uint32_t count)
 {
 	const struct shmbus_header *header = &consumer->header;
-	uint32_t count = 0;
-	int error = copy_field(consumer, offsetof(struct shmbus_header, writer_count), &count);
+	int error;
 
-	if (error != 0 || count == consumer->writer_count)
-		return error;
+	if (count == consumer->writer_count)
+		return 0;
 	/* A-writer acquire: the entries below count are whole; pairs with R-writer. */
 	atomic_thread_fence(memory_order_acquire);
 	if (count > header->writers_capacity)
@@ -336,6 +354,14 @@ int shmbus_consumer_writers_update(struct shmbus_consumer *consumer)
 			error = writer_map(consumer, &entry);
 	}
 	return error;
+}
+
+int shmbus_consumer_writers_update(struct shmbus_consumer *consumer)
+{
+	uint32_t count;
+	int error = copy_field(consumer, offsetof(struct shmbus_header, writer_count), &count);
+
+	return error != 0 ? error : writers_map(consumer, count);
 }
 
 /* ---- tables ---- */
@@ -491,8 +517,10 @@ bool shmbus_consumer_named(const struct shmbus_consumer *consumer)
 void shmbus_consumer_detach(struct shmbus_consumer *consumer)
 {
 	for (uint32_t i = 0; i < consumer->writer_count; i++)
-		munmap((void *)(uintptr_t)consumer->writers[i].block, consumer->writers[i].size);
-	munmap((void *)(uintptr_t)consumer->live, consumer->header.page_size);
+		if (consumer->writers[i].apart)
+			munmap((void *)(uintptr_t)consumer->writers[i].block,
+			       consumer->writers[i].size);
+	munmap((void *)(uintptr_t)consumer->live, consumer->live_size);
 	munmap(consumer->heads, consumer->heads_size);
 	close(consumer->fd);
 	memset(consumer->writers, 0, sizeof consumer->writers);

@@ -41,9 +41,18 @@ int shmbus__label_check(const char *key, const char *value);
 void shmbus__agent_path(char *out, size_t size, const char *bus);
 bool shmbus__utf8_printable(const char *text);
 
+/* group.c: who may open the segment, beside its owner. */
+struct shmbus__access {
+	gid_t group; /* (gid_t)-1: the process' own */
+	mode_t mode; /* 0: 0600 */
+};
+int shmbus__access_resolve(const struct shmbus_session_options *options,
+			   struct shmbus__access *out);
+
 /* segment.c: the segment's file and mappings. */
 int shmbus__segment_create(struct shmbus_session *session,
-			   const struct shmbus_session_options *options);
+			   const struct shmbus_session_options *options,
+			   const struct shmbus__access *access);
 void shmbus__segment_destroy(struct shmbus_session *session, bool keep);
 int shmbus__segment_grow(struct shmbus_session *session, uint64_t size, void **out,
 			 uint64_t *offset);
@@ -60,6 +69,12 @@ void shmbus__changed(struct shmbus_session *session);
 extern struct shmbus_writer shmbus__writer_noop;
 void shmbus__writer_free(struct shmbus_writer *writer, bool orphan);
 void shmbus__writer_orphan(struct shmbus_writer *writer);
+
+/* snapshot.c: whether a read would find another document than the last one did, or none. A look
+ * at a few bytes, however large the document is. */
+struct shmbus_snapshot_reader;
+bool shmbus__snapshot_changed(struct shmbus_snapshot_reader *reader);
+uint64_t shmbus__monotonic_ns(void);
 
 static inline struct shmbus_metric_entry *shmbus__metric_entry(const struct shmbus_session *session,
 							       uint32_t number)

@@ -102,12 +102,20 @@ static void identity_set(struct shmbus_header *header)
 	atomic_store_explicit(&header->heartbeat_ticks, header->start_ticks, memory_order_relaxed);
 }
 
-static int access_set(int fd, const struct shmbus_session_options *options)
+/* While the file is still empty: an agent takes such a one for a segment in the making. The group
+ * comes first, so that no other one has the mode for an instant. */
+static int access_set(int fd, const struct shmbus_session *session,
+		      const struct shmbus__access *access)
 {
-	if (options->group != 0 && fchown(fd, (uid_t)-1, options->group) != 0)
-		return -1;
+	if (access->group != (gid_t)-1 && fchown(fd, (uid_t)-1, access->group) != 0)
+		return shmbus__fail(-errno,
+				    "cannot give " SHMBUS_SHM_DIR "%s to group %u: %s; the program "
+				    "must run with that group",
+				    session->segment, (unsigned)access->group, strerror(errno));
 	/* Past the umask, which would silently take the group's right away. */
-	return options->mode == 0 ? 0 : fchmod(fd, options->mode);
+	if (access->mode != 0 && fchmod(fd, access->mode) != 0)
+		return segment_fail("cannot set the mode of", session);
+	return 0;
 }
 
 /* Makes a new file under a name nobody has; returns its descriptor or -1 with errno. */
@@ -171,7 +179,8 @@ static void *map_part(int fd, uint64_t offset, size_t size)
 }
 
 int shmbus__segment_create(struct shmbus_session *session,
-			   const struct shmbus_session_options *options)
+			   const struct shmbus_session_options *options,
+			   const struct shmbus__access *access)
 {
 	struct shmbus_header plan = {0};
 	void *map;
@@ -188,10 +197,9 @@ int shmbus__segment_create(struct shmbus_session *session,
 		error = segment_fail("cannot lock", session);
 		goto fail_file;
 	}
-	if (access_set(fd, options) != 0) {
-		error = segment_fail("cannot set the mode of", session);
+	error = access_set(fd, session, access);
+	if (error != 0)
 		goto fail_lock;
-	}
 	if (reserve(fd, 0, session->map_size) != 0) {
 		error = segment_fail("cannot reserve space in", session);
 		goto fail_lock;

@@ -124,7 +124,8 @@ static void id_set(struct shmbus_header *header, const struct shmbus_session_opt
 		 random & 0xffffu);
 }
 
-static int session_make(const struct shmbus_session_options *options, struct shmbus_session **out)
+static int session_make(const struct shmbus_session_options *options,
+			const struct shmbus__access *access, struct shmbus_session **out)
 {
 	struct shmbus_session *session = calloc(1, sizeof *session);
 	int error;
@@ -135,7 +136,7 @@ static int session_make(const struct shmbus_session_options *options, struct shm
 	error = shmbus__bus_resolve(options->bus, session->bus);
 	if (error != 0)
 		goto fail;
-	error = shmbus__segment_create(session, options);
+	error = shmbus__segment_create(session, options, access);
 	if (error != 0)
 		goto fail;
 	pthread_mutex_init(&session->lock, NULL);
@@ -170,6 +171,7 @@ int shmbus_session_open(const struct shmbus_session_options *options, struct shm
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct shmbus_session_options filled = {0};
+	struct shmbus__access access;
 	char service[SHMBUS_NAME_SIZE];
 	struct shmbus_session *session = NULL;
 	int error;
@@ -184,12 +186,14 @@ int shmbus_session_open(const struct shmbus_session_options *options, struct shm
 	if (filled.metrics_max == 0)
 		filled.metrics_max = SHMBUS_METRICS_DEFAULT;
 	error = options_check(&filled);
+	if (error == 0)
+		error = shmbus__access_resolve(&filled, &access);
 	if (error != 0)
 		return error;
 	pthread_once(&once, fork_handlers_register);
 	/* Held all along, so that no fork() sees a segment that is not in the list yet. */
 	pthread_mutex_lock(&all_lock);
-	error = session_make(&filled, &session);
+	error = session_make(&filled, &access, &session);
 	if (error == 0) {
 		session->next = all;
 		all = session;

@@ -3,6 +3,8 @@
  * snapshot.c - copy the newest document out of the agent's log. The agent may overwrite old
  * bytes at any time; it says so in `reclaimed` first. So: copy, then look at `reclaimed`; what
  * was overtaken is copied again from a newer document.
+ *
+ * The file is read, not mapped: whoever cuts it short must not raise SIGBUS in its readers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,21 +20,27 @@
 #include "internal.h"
 
 #define TRIES 100
+#define AHEAD_SIZE 32768u /* small items come in rows, one reading for many */
+#define SMALL_SIZE 256u
 #define LOG_SIZE_MAX (1ull << 32)
 
 struct shmbus_snapshot_reader {
 	char name[SHMBUS_SEGMENT_NAME_SIZE];
 	char agent_path[128];
-	const struct shmbus_snapshot_header *header; /* NULL while there is none */
-	size_t map_size;
+	int fd; /* -1 while there is none */
+	uint64_t file_size;
+	uint64_t log_offset;
 	uint64_t log_size;
-	const uint8_t *log;
+	uint64_t position; /* of the index of the last document that was copied; 0: of none */
 	dev_t device;
 	ino_t inode;
 	uint8_t *document;
 	size_t document_size;
 	struct shmbus_snapshot_extent *extents;
 	size_t extents_size;
+	uint8_t ahead[AHEAD_SIZE]; /* what follows the last small item that was read */
+	uint64_t ahead_offset;
+	size_t ahead_size;
 };
 
 int shmbus_snapshot_open(const char *bus, struct shmbus_snapshot_reader **out)
@@ -49,23 +57,24 @@ int shmbus_snapshot_open(const char *bus, struct shmbus_snapshot_reader **out)
 		return shmbus__fail(-ENOMEM, "no memory for a snapshot reader");
 	snprintf(reader->name, sizeof reader->name, "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX,
 		 name);
+	reader->fd = -1;
 	shmbus__agent_path(reader->agent_path, sizeof reader->agent_path, name);
 	*out = reader;
 	return 0;
 }
 
-static void snapshot_unmap(struct shmbus_snapshot_reader *reader)
+static void file_leave(struct shmbus_snapshot_reader *reader)
 {
-	if (reader->header != NULL)
-		munmap((void *)(uintptr_t)reader->header, reader->map_size);
-	reader->header = NULL;
+	if (reader->fd >= 0)
+		close(reader->fd);
+	reader->fd = -1;
 }
 
 void shmbus_snapshot_close(struct shmbus_snapshot_reader *reader)
 {
 	if (reader == NULL)
 		return;
-	snapshot_unmap(reader);
+	file_leave(reader);
 	free(reader->document);
 	free(reader->extents);
 	free(reader);
@@ -92,11 +101,11 @@ static int header_check(const struct shmbus_snapshot_reader *reader,
 	return 0;
 }
 
-static int snapshot_map(struct shmbus_snapshot_reader *reader, int fd)
+/* Goes on with another file; its descriptor is the reader's from here on, unless it fails. */
+static int file_take(struct shmbus_snapshot_reader *reader, int fd)
 {
 	struct shmbus_snapshot_header header;
 	struct stat status;
-	void *map;
 	int error;
 
 	if (fstat(fd, &status) != 0)
@@ -107,21 +116,19 @@ static int snapshot_map(struct shmbus_snapshot_reader *reader, int fd)
 	error = header_check(reader, &header, (uint64_t)status.st_size);
 	if (error != 0)
 		return error;
-	map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return shmbus__fail(-errno, "cannot map %s: %s", reader->name, strerror(errno));
-	snapshot_unmap(reader);
-	reader->header = map;
-	reader->map_size = (size_t)status.st_size;
-	reader->log = (const uint8_t *)map + header.log_offset;
+	file_leave(reader);
+	reader->fd = fd;
+	reader->file_size = (uint64_t)status.st_size;
+	reader->log_offset = header.log_offset;
 	reader->log_size = header.log_size;
+	reader->position = 0;
 	reader->device = status.st_dev;
 	reader->inode = status.st_ino;
 	return 0;
 }
 
-/* Maps the file that bears the name now, unless it is the one that is mapped already. One that
- * was cut short since is looked at anew: touching what it has lost would raise SIGBUS. */
+/* Opens the file that bears the name now, unless it is the one that is open already. One that
+ * was cut short since is looked at anew. */
 static int snapshot_follow(struct shmbus_snapshot_reader *reader)
 {
 	char path[128];
@@ -129,39 +136,93 @@ static int snapshot_follow(struct shmbus_snapshot_reader *reader)
 	int fd, error;
 
 	snprintf(path, sizeof path, SHMBUS_SHM_DIR "%s", reader->name);
-	if (reader->header != NULL && lstat(path, &status) == 0 && status.st_ino == reader->inode &&
-	    status.st_dev == reader->device && (size_t)status.st_size == reader->map_size)
+	if (reader->fd >= 0 && lstat(path, &status) == 0 && status.st_ino == reader->inode &&
+	    status.st_dev == reader->device && (uint64_t)status.st_size == reader->file_size)
 		return 0;
 	fd = shm_open(reader->name, O_RDONLY | O_NONBLOCK, 0);
-	if (fd < 0 && errno == ENOENT && reader->header == NULL)
+	if (fd < 0 && errno == ENOENT && reader->fd < 0)
 		return shmbus__fail(-ENOENT, "no agent has published on this bus");
 	if (fd < 0 && errno == ENOENT)
 		return 0; /* the last document is still readable */
 	if (fd < 0)
 		return shmbus__fail(-errno, "cannot open %s: %s", reader->name, strerror(errno));
-	error = snapshot_map(reader, fd);
-	close(fd);
+	error = file_take(reader, fd);
+	if (error != 0)
+		close(fd);
 	return error;
 }
 
 /* ---- the log ---- */
 
-/* Where a span of the log lies, or NULL for one that cannot be: items never wrap. */
-static const uint8_t *span(const struct shmbus_snapshot_reader *reader, uint64_t position,
-			   uint64_t size)
+/* Reads a part of the file. 0, -EBADMSG where the file ends before it, or -errno. */
+static int part_read(const struct shmbus_snapshot_reader *reader, uint64_t offset, void *out,
+		     size_t size)
 {
-	uint64_t offset = position & (reader->log_size - 1);
+	for (size_t done = 0; done < size;) {
+		ssize_t got = pread(reader->fd, (uint8_t *)out + done, size - done,
+				    (off_t)(offset + done));
 
-	return size <= reader->log_size - offset ? reader->log + offset : NULL;
+		if (got == 0)
+			return -EBADMSG;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		done += got > 0 ? (size_t)got : 0;
+	}
+	return 0;
 }
 
-/* Whether nothing from a position on was overwritten up to now. */
-static bool intact(const struct shmbus_snapshot_reader *reader, uint64_t position)
+/* One of the header's numbers. The kernel promises no copy in one piece, so two must agree. */
+static int number_read(const struct shmbus_snapshot_reader *reader, uint64_t offset, uint64_t *out)
 {
+	uint64_t again = 0;
+	int error = part_read(reader, offset, out, sizeof *out);
+
+	while (error == 0) {
+		error = part_read(reader, offset, &again, sizeof again);
+		if (again == *out)
+			break;
+		*out = again;
+	}
+	return error;
+}
+
+/* Reads an item of the log; items never wrap. */
+static int item_read(struct shmbus_snapshot_reader *reader, uint64_t position, void *out,
+		     uint64_t size)
+{
+	uint64_t offset = position & (reader->log_size - 1);
+	ssize_t got;
+
+	if (size > reader->log_size - offset)
+		return -EBADMSG;
+	offset += reader->log_offset;
+	if (size > SMALL_SIZE)
+		return part_read(reader, offset, out, (size_t)size);
+	if (offset < reader->ahead_offset ||
+	    offset + size > reader->ahead_offset + reader->ahead_size) {
+		got = pread(reader->fd, reader->ahead, AHEAD_SIZE, (off_t)offset);
+		reader->ahead_offset = offset;
+		reader->ahead_size = got > 0 ? (size_t)got : 0;
+		if (got < (ssize_t)size)
+			return got < 0 ? -errno : -EBADMSG;
+	}
+	memcpy(out, reader->ahead + (offset - reader->ahead_offset), (size_t)size);
+	return 0;
+}
+
+/* 0 when nothing from a position on was overwritten up to now, -EAGAIN, or -errno. */
+static int intact(const struct shmbus_snapshot_reader *reader, uint64_t position)
+{
+	uint64_t reclaimed = 0;
+	int error;
+
 	/* A-reclaim acquire: the copies made before are done, and if one of them saw a byte of a
 	 * later item, `reclaimed` is seen raised; pairs with R-reclaim in the publisher. */
 	atomic_thread_fence(memory_order_acquire);
-	return atomic_load_explicit(&reader->header->reclaimed, memory_order_relaxed) <= position;
+	error = number_read(reader, offsetof(struct shmbus_snapshot_header, reclaimed), &reclaimed);
+	if (error != 0)
+		return error;
+	return reclaimed <= position ? 0 : -EAGAIN;
 }
 
 static bool grow(void **buffer, size_t *size, size_t needed)
@@ -178,32 +239,31 @@ static bool grow(void **buffer, size_t *size, size_t needed)
 	return true;
 }
 
-/* Copies the index and its extents. 0, -EAGAIN when overtaken, -EBADMSG, -ENOMEM. */
+/* Copies the index and its extents. 0, -EAGAIN when overtaken, -EBADMSG, -ENOMEM, -errno. */
 static int index_copy(struct shmbus_snapshot_reader *reader, uint64_t position,
 		      struct shmbus_snapshot_index *index)
 {
-	const uint8_t *at = span(reader, position, sizeof *index);
 	void *extents = reader->extents;
 	size_t size;
+	int error;
 
-	if (at == NULL || position % 8 != 0)
+	if (position % 8 != 0)
 		return -EBADMSG;
-	memcpy(index, at, sizeof *index);
-	if (!intact(reader, position))
-		return -EAGAIN;
+	error = item_read(reader, position, index, sizeof *index);
+	if (error == 0)
+		error = intact(reader, position);
+	if (error != 0)
+		return error;
 	if (index->extent_count == 0 || index->document_size == 0 ||
 	    index->extent_count > reader->log_size / sizeof(struct shmbus_snapshot_extent) ||
 	    index->document_size > reader->log_size)
 		return -EBADMSG;
 	size = (size_t)index->extent_count * sizeof(struct shmbus_snapshot_extent);
-	at = span(reader, position + sizeof *index, size);
-	if (at == NULL)
-		return -EBADMSG;
 	if (!grow(&extents, &reader->extents_size, size))
 		return -ENOMEM;
 	reader->extents = extents;
-	memcpy(reader->extents, at, size);
-	return intact(reader, position) ? 0 : -EAGAIN;
+	error = item_read(reader, position + sizeof *index, extents, size);
+	return error == 0 ? intact(reader, position) : error;
 }
 
 static int document_copy(struct shmbus_snapshot_reader *reader,
@@ -211,48 +271,76 @@ static int document_copy(struct shmbus_snapshot_reader *reader,
 {
 	uint64_t oldest = UINT64_MAX, copied = 0;
 	void *document = reader->document;
+	int error;
 
 	if (!grow(&document, &reader->document_size, (size_t)index->document_size))
 		return -ENOMEM;
 	reader->document = document;
 	for (uint64_t i = 0; i < index->extent_count; i++) {
 		const struct shmbus_snapshot_extent *extent = &reader->extents[i];
-		const uint8_t *at = span(reader, extent->position, extent->size);
 
-		if (at == NULL || extent->size > index->document_size - copied)
+		if (extent->size > index->document_size - copied)
 			return -EBADMSG;
-		memcpy(reader->document + copied, at, (size_t)extent->size);
+		error = item_read(reader, extent->position, reader->document + copied,
+				  extent->size);
+		if (error != 0)
+			return error;
 		copied += extent->size;
 		if (extent->position < oldest)
 			oldest = extent->position;
 	}
-	if (!intact(reader, oldest))
-		return -EAGAIN;
+	error = intact(reader, oldest);
+	if (error != 0)
+		return error;
 	return copied == index->document_size ? 0 : -EBADMSG;
+}
+
+/* The document whose index is there now. As index_copy(); -ENOENT where there is none yet. */
+static int document_try(struct shmbus_snapshot_reader *reader, struct shmbus_snapshot_index *index)
+{
+	uint64_t position;
+	int error;
+
+	reader->ahead_size = 0;
+	error = number_read(reader, offsetof(struct shmbus_snapshot_header, index), &position);
+	if (error != 0)
+		return error;
+	if (position == 0)
+		return -ENOENT;
+	/* A-index acquire: the document is whole; pairs with R-index. */
+	atomic_thread_fence(memory_order_acquire);
+	error = index_copy(reader, position, index);
+	if (error == 0)
+		error = document_copy(reader, index);
+	if (error == 0)
+		reader->position = position;
+	/* What looks damaged may have been overwritten in the middle of the look. */
+	if (error == -EBADMSG && intact(reader, position) == -EAGAIN)
+		error = -EAGAIN;
+	return error;
 }
 
 static int newest_copy(struct shmbus_snapshot_reader *reader, struct shmbus_snapshot_index *index)
 {
 	for (int i = 0; i < TRIES; i++) {
-		/* A-index acquire: the document is whole; pairs with R-index. */
-		uint64_t position =
-			atomic_load_explicit(&reader->header->index, memory_order_acquire);
-		int error;
+		int error = document_try(reader, index);
 
-		if (position == 0)
-			return shmbus__fail(-ENOENT, "the agent has not published yet");
-		error = index_copy(reader, position, index);
-		if (error == 0)
-			error = document_copy(reader, index);
-		if (error == 0)
+		switch (error) {
+		case 0:
 			return 0;
-		/* What looks damaged may have been overwritten in the middle of the look. */
-		if (error == -EBADMSG && !intact(reader, position))
-			error = -EAGAIN;
-		if (error != -EAGAIN)
-			return shmbus__fail(error, "%s: %s", reader->name,
-					    error == -ENOMEM ? "no memory for the document"
-							     : "damaged: start the agent again");
+		case -EAGAIN:
+			break;
+		case -ENOENT:
+			return shmbus__fail(error, "the agent has not published yet");
+		case -ENOMEM:
+			return shmbus__fail(error, "%s: no memory for the document", reader->name);
+		case -EBADMSG:
+			return shmbus__fail(error, "%s: damaged: start the agent again",
+					    reader->name);
+		default:
+			return shmbus__fail(error, "cannot read %s: %s", reader->name,
+					    strerror(-error));
+		}
 	}
 	return shmbus__fail(-EAGAIN, "overtaken by the publisher %d times in a row", TRIES);
 }
@@ -272,7 +360,7 @@ static bool agent_running(const struct shmbus_snapshot_reader *reader)
 	return running;
 }
 
-static uint64_t monotonic_ns(void)
+uint64_t shmbus__monotonic_ns(void)
 {
 	struct timespec now;
 
@@ -290,7 +378,7 @@ int shmbus_snapshot_read(struct shmbus_snapshot_reader *reader, struct shmbus_sn
 		error = newest_copy(reader, &index);
 	if (error != 0)
 		return error;
-	now = monotonic_ns();
+	now = shmbus__monotonic_ns();
 	out->data = reader->document;
 	out->size = (size_t)index.document_size;
 	out->seq = index.seq;
@@ -299,4 +387,14 @@ int shmbus_snapshot_read(struct shmbus_snapshot_reader *reader, struct shmbus_sn
 	out->age_ns = now > index.time_monotonic_ns ? now - index.time_monotonic_ns : 0;
 	out->agent_running = agent_running(reader);
 	return 0;
+}
+
+bool shmbus__snapshot_changed(struct shmbus_snapshot_reader *reader)
+{
+	uint64_t position;
+
+	if (snapshot_follow(reader) != 0 ||
+	    number_read(reader, offsetof(struct shmbus_snapshot_header, index), &position) != 0)
+		return true;
+	return position == 0 || position != reader->position;
 }

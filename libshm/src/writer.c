@@ -204,15 +204,6 @@ static void count_up(SHMBUS_ATOMIC(uint64_t) * counter, uint64_t n)
 			      memory_order_relaxed);
 }
 
-/* Appends to a ring that is known to have room, perhaps in its next lap. */
-static void push_known(struct shmbus_ring_producer *ring, uint64_t value, uint64_t tag)
-{
-	if (shmbus_ring_push(ring, value, tag))
-		return;
-	shmbus_ring_turn(ring);
-	shmbus_ring_push(ring, value, tag);
-}
-
 /* No sample may slip in while an id waits for room: the next record looks for it first. */
 static void ring_close(struct shmbus_ring_producer *ring)
 {
@@ -224,8 +215,9 @@ static void correlation_flush(struct shmbus_writer *writer, uint64_t tag)
 {
 	uint64_t time = tag >> SHMBUS_TAG_TIME_SHIFT << SHMBUS_TAG_TIME_SHIFT;
 
-	push_known(&writer->ring, writer->correlation,
-		   time | SHMBUS_CONTROL << SHMBUS_TAG_METRIC_SHIFT | SHMBUS_CONTROL_CORRELATION);
+	shmbus_ring_push_known(&writer->ring, writer->correlation,
+			       time | SHMBUS_CONTROL << SHMBUS_TAG_METRIC_SHIFT |
+				       SHMBUS_CONTROL_CORRELATION);
 	writer->correlation_pending = false;
 	writer->controls++;
 }
@@ -249,9 +241,10 @@ bool shmbus__record_slow(struct shmbus_writer *writer, uint64_t value, uint64_t 
 	}
 	if (writer->correlation_pending)
 		correlation_flush(writer, tag);
-	push_known(&writer->ring, value, tag);
 	if (tag2 != 0)
-		push_known(&writer->ring, value2, tag2);
+		shmbus_ring_push_two_known(&writer->ring, value, tag, value2, tag2);
+	else
+		shmbus_ring_push_known(&writer->ring, value, tag);
 	return true;
 }
 
@@ -261,7 +254,7 @@ static bool control_push(struct shmbus_writer *writer, uint64_t value, uint64_t 
 	if (!shmbus_ring_push(&writer->ring, value, tag)) {
 		if (shmbus_ring_refresh(&writer->ring) < 1)
 			return false;
-		push_known(&writer->ring, value, tag);
+		shmbus_ring_push_known(&writer->ring, value, tag);
 	}
 	writer->controls++;
 	return true;

@@ -29,14 +29,20 @@ struct shmbus_consumer_writer {
 	uint32_t slot_count;
 	uint32_t capacity;
 	char name[SHMBUS_WRITER_NAME_SIZE];
-	size_t size; /* of the mapping that begins at block */
+	size_t size; /* of what begins at block */
+	bool apart;  /* it has a mapping of its own, and is no part of the segment's */
 };
 
 struct shmbus_consumer {
 	int fd;
-	uid_t uid; /* the file's owner, which only that user or root can have made */
+	uid_t uid;    /* the file's owner, which only that user or root can have made */
+	gid_t gid;    /* its group */
+	mode_t mode;  /* its mode, the permissions alone */
+	dev_t device; /* what the file is, whatever its name is */
+	ino_t inode;
 	struct shmbus_header header;      /* a copy; its changing members mean nothing here */
-	const struct shmbus_header *live; /* the mapping, for its changing line */
+	const struct shmbus_header *live; /* the mapping: for its changing line, and the blocks */
+	size_t live_size;                 /* of it; blocks beyond it have mappings of their own */
 	struct shmbus_head *heads;
 	size_t heads_size;
 	uint64_t segment_size; /* as last seen */

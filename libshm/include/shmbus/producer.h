@@ -44,8 +44,9 @@ struct shmbus_session_options {
 	const struct shmbus_label *labels; /* at most SHMBUS_LABELS_MAX */
 	size_t label_count;
 	uint32_t metrics_max; /* 0: SHMBUS_METRICS_DEFAULT; at most SHMBUS_METRICS_MAX */
-	mode_t mode;          /* 0: 0600. 0640 and 0660 let a group's agent read and drain */
-	gid_t group;          /* with mode 0640 or 0660: the group; 0 leaves the process' own */
+	mode_t mode;          /* 0: 0600, with a group 0660; or 0600, 0640, 0660 */
+	const char *group;    /* whose agent may drain: a name or a number of which the program is
+				 a member; NULL: $SHMBUS_GROUP; "": none but the program's own */
 	bool lock_memory;     /* mlock the segment; the outcome shows in the snapshot */
 };
 
@@ -57,8 +58,9 @@ struct shmbus_session_options {
  *   out      never NULL after the call; a no-op session after an error
  *
  * Returns 0, or -EINVAL (a name or a limit that is not allowed: shmbus_strerror() tells which),
- * -E2BIG (a string that is too long), -ENOSPC (no room in /dev/shm), -EACCES, -EROFS, -ENOENT
- * (no /dev/shm), -EMFILE, -ENFILE, -ENOMEM, or what shm_open(3) and mmap(2) say.
+ * -E2BIG (a string that is too long), -ENOSPC (no room in /dev/shm), -EPERM (the program is not
+ * of that group), -EACCES, -EROFS, -ENOENT (no /dev/shm), -EMFILE, -ENFILE, -ENOMEM, or what
+ * shm_open(3) and mmap(2) say.
  */
 SHMBUS_PUBLIC int shmbus_session_open(const struct shmbus_session_options *options,
 				      struct shmbus_session **out);

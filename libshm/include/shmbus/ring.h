@@ -13,6 +13,8 @@
  *
  *                              who                    progress
  *   shmbus_ring_push[_two]     the producer           wait-free
+ *   shmbus_ring_push_known,    the producer           wait-free
+ *     push_two_known
  *   shmbus_ring_refresh, turn  the producer           wait-free
  *   shmbus_ring_peek           the consumer           wait-free
  *   shmbus_ring_release        the consumer           wait-free
@@ -22,6 +24,10 @@
  *   A1  acquire load of the tag in peek      sees the value
  *   R2  release store of the head            the consumer has read     pairs with A2
  *   A2  acquire load of the head in refresh  the slots may be written again
+ *
+ * Two samples that belong together are written the second one first: the consumer goes slot by
+ * slot, so what lies behind an unpublished slot is not there for it, and the one R1 of the first
+ * sample publishes both. A producer that dies between the two leaves neither.
  *
  * tag, from the low bit:
  *   0       phase: 1 in the first lap, 0 in the second, and so on
@@ -127,13 +133,13 @@ static inline uint64_t shmbus_ring_written(const struct shmbus_ring_producer *ri
 	return ring->lap + (uint64_t)(ring->next - ring->slots);
 }
 
-static inline void shmbus__ring_store(const struct shmbus_ring_producer *ring,
-				      struct shmbus_slot *slot, uint64_t value, uint64_t tag)
+/* `tag` with its phase. */
+static inline void shmbus__ring_store(struct shmbus_slot *slot, uint64_t value, uint64_t tag)
 {
 	/* relaxed: the tag's release publishes it. */
 	atomic_store_explicit(&slot->value, value, SHMBUS_RELAXED);
 	/* R1 release: publishes the value; pairs with A1 in shmbus_ring_peek(). */
-	atomic_store_explicit(&slot->tag, tag | ring->phase, SHMBUS_RELEASE);
+	atomic_store_explicit(&slot->tag, tag, SHMBUS_RELEASE);
 }
 
 /* Appends a sample. Returns false, and does nothing, when the slots last known to be free are
@@ -144,12 +150,13 @@ static inline bool shmbus_ring_push(struct shmbus_ring_producer *ring, uint64_t 
 
 	if (SHMBUS_UNLIKELY(slot == ring->limit))
 		return false;
-	shmbus__ring_store(ring, slot, value, tag);
+	shmbus__ring_store(slot, value, tag | ring->phase);
 	ring->next = slot + 1;
 	return true;
 }
 
-/* Appends two samples or none. Returns false also where the lap ends between the two. */
+/* Appends two samples or none: also for a consumer that looks on, and where the producer dies.
+ * Returns false also where the lap ends between the two. */
 static inline bool shmbus_ring_push_two(struct shmbus_ring_producer *ring, uint64_t value,
 					uint64_t tag, uint64_t value2, uint64_t tag2)
 {
@@ -157,8 +164,9 @@ static inline bool shmbus_ring_push_two(struct shmbus_ring_producer *ring, uint6
 
 	if (SHMBUS_UNLIKELY(ring->limit - slot < 2))
 		return false;
-	shmbus__ring_store(ring, slot, value, tag);
-	shmbus__ring_store(ring, slot + 1, value2, tag2);
+	shmbus__ring_store(slot + 1, value2, tag2 | ring->phase);
+	/* R1 in here publishes both. */
+	shmbus__ring_store(slot, value, tag | ring->phase);
 	ring->next = slot + 2;
 	return true;
 }
@@ -195,6 +203,36 @@ static inline int64_t shmbus_ring_refresh(struct shmbus_ring_producer *ring)
 	ring->granted = head + ring->capacity;
 	shmbus_ring_turn(ring);
 	return (int64_t)(ring->granted - written);
+}
+
+/* Appends a sample where shmbus_ring_refresh() has found room for it, perhaps in the next lap. */
+static inline void shmbus_ring_push_known(struct shmbus_ring_producer *ring, uint64_t value,
+					  uint64_t tag)
+{
+	if (shmbus_ring_push(ring, value, tag))
+		return;
+	shmbus_ring_turn(ring);
+	shmbus_ring_push(ring, value, tag);
+}
+
+/* Appends two samples, as shmbus_ring_push_two() does, where shmbus_ring_refresh() has found room
+ * for both, wherever the lap ends. */
+static inline void shmbus_ring_push_two_known(struct shmbus_ring_producer *ring, uint64_t value,
+					      uint64_t tag, uint64_t value2, uint64_t tag2)
+{
+	struct shmbus_slot *slot;
+	uint64_t phase;
+
+	shmbus_ring_turn(ring);
+	if (shmbus_ring_push_two(ring, value, tag, value2, tag2))
+		return;
+	/* The lap ends between the two. */
+	slot = ring->next++;
+	phase = ring->phase;
+	shmbus_ring_turn(ring);
+	shmbus_ring_push(ring, value2, tag2);
+	/* R1 in here publishes both. */
+	shmbus__ring_store(slot, value, tag | phase);
 }
 
 /* Reads the sample at a position. Returns false where it is not published yet. */
