@@ -30,7 +30,7 @@ int agent_init(struct agent *agent, const struct options *options)
 	hints_init(&agent->hints);
 	rejects_init(&agent->rejects);
 	if (agent->counter.start_ns == 0)
-		counter_init(&agent->counter);
+		counter_begin(&agent->counter);
 	agent->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (agent->stop_fd < 0)
 		return -errno;
@@ -43,9 +43,9 @@ int agent_init(struct agent *agent, const struct options *options)
 		return error;
 	rcu_register_thread();
 	persist_open(&agent->persist, options->bus);
-	restore(agent);
+	error = restore(agent);
 	rcu_unregister_thread();
-	return 0;
+	return error;
 }
 
 int agent_start(struct agent *agent)

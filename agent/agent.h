@@ -31,7 +31,7 @@
 
 struct agent {
 	struct options options;
-	struct counter counter; /* the drain thread's; measured before, where it is set */
+	struct counter counter; /* the drain thread's; begun before, where it is set */
 	pthread_t threads[AGENT_THREADS];
 	uint32_t started; /* of them */
 	struct registry registry;
@@ -49,10 +49,10 @@ struct agent {
 	_Atomic bool stop;
 	_Atomic bool failed;
 	uint64_t start_time_unix_ns;
-	_Atomic uint64_t sessions_total;
 	_Atomic uint64_t sessions_ended; /* reached GONE by a goodbye */
 	_Atomic uint64_t sessions_lost;
-	_Atomic uint64_t scans; /* full scans of /dev/shm */
+	_Atomic uint64_t scans;           /* full scans of /dev/shm */
+	_Atomic uint64_t event_overflows; /* of inotify's queue, each followed by a scan */
 };
 
 void *discover_thread(void *agent);

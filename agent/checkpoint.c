@@ -5,18 +5,13 @@
 
 bool checkpoint_possible(const struct checkpoint *checkpoint)
 {
-	/* A-published acquire: the publisher reads the committed state no more. */
-	return atomic_load_explicit(&checkpoint->published, memory_order_acquire) ==
-	       atomic_load_explicit(&checkpoint->taken, memory_order_relaxed);
+	return turns_possible(&checkpoint->turns);
 }
 
 void checkpoint_hand_over(struct checkpoint *checkpoint, const struct checkpoint_numbers *numbers)
 {
-	uint64_t taken = atomic_load_explicit(&checkpoint->taken, memory_order_relaxed);
-
 	checkpoint->numbers = *numbers;
-	/* R-checkpoint release: the committed state is whole. */
-	atomic_store_explicit(&checkpoint->taken, taken + 1, memory_order_release);
+	turns_give(&checkpoint->turns);
 }
 
 static bool timer_commit(struct metric *metric, struct totals *totals)

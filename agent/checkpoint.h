@@ -6,25 +6,24 @@
  * session's live series have beyond the committed ones is added to the totals of the bus, then
  * the committed ones are brought up to the live ones, positions and counts with them. Only what
  * changed is copied. Then the publisher runs on the committed state, and the drain thread goes
- * on with the live one.
- *
- *   R-checkpoint  release: `taken`, after the checkpoint    pairs with A-checkpoint in publish.c
- *   R-published   release: `published`, after the snapshot  pairs with A-published here
+ * on with the live one: they take turns with it (turns.h).
  */
 #ifndef SHMBUS_AGENT_CHECKPOINT_H
 #define SHMBUS_AGENT_CHECKPOINT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "registry.h"
 #include "totals.h"
+#include "turns.h"
 
 /* The agent's own numbers, as of the checkpoint. */
 struct checkpoint_numbers {
 	uint64_t samples_total;
 	uint64_t dropped_total;
+	uint64_t sessions_ended;
+	uint64_t sessions_lost;
 	uint64_t drain_lag_ns; /* the longest time between two looks at a ring since the last one */
 	uint64_t drain_period_ns;
 	uint64_t clock_backward_total;
@@ -34,8 +33,7 @@ struct checkpoint_numbers {
 };
 
 struct checkpoint {
-	_Atomic uint64_t taken;
-	_Atomic uint64_t published;
+	struct turns turns; /* of the drain thread and the publisher */
 	struct checkpoint_numbers numbers;
 };
 

@@ -19,28 +19,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admit.h"
 #include "agent.h"
 #include "buslock.h"
 #include "log.h"
 
-#define SHM_DIR "/dev/shm"
 #define SCAN_MS 5000
-#define RETRY_MS 100                /* while a segment is being made */
-#define HALF_MADE_NS 10000000000ull /* after that, without a producer, it is rubbish */
-#define REFUSED_KEPT 1024
-#define FOREIGN_MS 10 /* after events that were not about this bus */
+#define RETRY_MS 100   /* while a segment is being made */
+#define LOOKS_MAX 4096 /* of a scan, at files too many to be remembered */
+#define FOREIGN_MS 3   /* after events that were not about this bus; a death may wait so long */
 
 struct discover {
 	struct agent *agent;
+	struct admission admission;
 	char prefix[64]; /* "shmbus.<bus>.s." */
 	size_t prefix_length;
 	char agent_file[64]; /* "shmbus.<bus>.agent" */
 	bool leaving;        /* another agent has asked for the bus */
 	int inotify_fd;      /* -1: scans alone */
-	bool unfinished;     /* a segment was seen that is not whole yet */
-	/* Refused ones, so that scans do not refuse them again and again. */
-	uint64_t refused[REFUSED_KEPT];
-	uint32_t refused_count;
+	bool unwatched;      /* that was said */
+	bool unseen;         /* that the directory cannot be looked at was said */
+	uint64_t retry_ms;   /* until an unfinished segment is looked at again */
+	/* Where there are more refused files than can be remembered, each scan looks at some. */
+	bool scanning;
+	uint64_t unknown; /* such files in this scan */
+	uint64_t first;   /* which of them are looked at: LOOKS_MAX from this one on */
 };
 
 /* The key in a segment's name, if it is exactly one of this bus. */
@@ -55,147 +58,37 @@ static bool key_parse(const struct discover *discover, const char *name, uint64_
 	return *key != 0; /* which no producer draws, and which the checkpoint has for the bus */
 }
 
-static bool refused_before(const struct discover *discover, uint64_t key)
+/* Whether a file that is not known is looked at: always where it can be remembered, or where an
+ * event was about it; else in its turn, so that no number of files makes a scan take forever and
+ * none hides another. */
+static bool look_due(struct discover *discover)
 {
-	uint32_t kept =
-		discover->refused_count < REFUSED_KEPT ? discover->refused_count : REFUSED_KEPT;
-
-	for (uint32_t i = 0; i < kept; i++)
-		if (discover->refused[i] == key)
-			return true;
-	return false;
-}
-
-static void refuse(struct discover *discover, uint64_t key, enum reject_cause cause,
-		   const char *segment, const char *reason)
-{
-	discover->refused[discover->refused_count++ % REFUSED_KEPT] = key;
-	rejects_add(&discover->agent->rejects, cause, segment, reason);
-}
-
-/* A file that stays half-made belongs to a producer that died while it opened its session. */
-static void half_made(struct discover *discover, const char *segment)
-{
-	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-	struct stat status;
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof path, SHM_DIR "%s", segment);
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-	    fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK &&
-	    clock_unix_ns() - (uint64_t)status.st_ctim.tv_sec * 1000000000u > HALF_MADE_NS) {
-		unlink(path);
-		log_line("removed %s: its producer died while it was being made", segment);
-	} else {
-		discover->unfinished = true;
-	}
-	close(fd);
-}
-
-static void attach_failed(struct discover *discover, uint64_t key, const char *segment, int error,
-			  const char *reason)
-{
-	switch (error) {
-	case -ENOENT: /* gone meanwhile */
-		break;
-	case -EAGAIN:
-		half_made(discover, segment);
-		break;
-	case -EPROTO:
-		refuse(discover, key, REJECT_LAYOUT, segment, reason);
-		break;
-	case -EACCES:
-	case -EPERM:
-		refuse(discover, key, REJECT_OWNER, segment, reason);
-		break;
-	case -ENOMEM:
-	case -EMFILE:
-	case -ENFILE: /* try again at the next scan */
-		rejects_add(&discover->agent->rejects, REJECT_RESOURCE, segment, reason);
-		break;
-	default:
-		refuse(discover, key, REJECT_INVALID, segment, reason);
-	}
-}
-
-static bool admit(struct discover *discover, uint64_t key, const struct shmbus_consumer *consumer)
-{
-	struct agent *agent = discover->agent;
-	char reason[96];
-
-	if (!options_uid_allowed(&agent->options, consumer->uid)) {
-		snprintf(reason, sizeof reason, "owned by uid %u: allow it with --allow-uid %u",
-			 (unsigned)consumer->uid, (unsigned)consumer->uid);
-		refuse(discover, key, REJECT_OWNER, consumer->segment, reason);
-		return false;
-	}
-	if (atomic_load_explicit(&agent->registry.count, memory_order_relaxed) >=
-	    agent->options.sessions_max) {
-		snprintf(reason, sizeof reason, "%u sessions are there: raise --max-sessions",
-			 agent->options.sessions_max);
-		rejects_add(&agent->rejects, REJECT_LIMIT, consumer->segment, reason);
-		return false;
-	}
-	return true;
-}
-
-static void session_add(struct discover *discover, uint64_t key, struct shmbus_consumer *consumer)
-{
-	struct agent *agent = discover->agent;
-	struct session *session;
-
-	if (!admit(discover, key, consumer))
-		goto refused;
-	session = session_new(consumer, key);
-	if (session == NULL) {
-		rejects_add(&agent->rejects, REJECT_RESOURCE, consumer->segment, "no memory");
-		goto refused;
-	}
-	if (!registry_add(&agent->registry, session)) {
-		shmbus_consumer_detach(consumer);
-		session_free(session);
-		return;
-	}
-	atomic_fetch_add_explicit(&agent->sessions_total, 1, memory_order_relaxed);
-	log_detail("session %s of %s: pid %d", consumer->header.id, consumer->header.service,
-		   (int)consumer->header.pid);
-	event_signal(&agent->drain_event);
-	return;
-
-refused:
-	shmbus_consumer_detach(consumer);
-	free(consumer);
+	if (!discover->scanning || !refused_full(&discover->admission.refused))
+		return true;
+	return discover->unknown++ - discover->first < LOOKS_MAX;
 }
 
 static void segment_seen(struct discover *discover, const char *name)
 {
-	struct shmbus_consumer *consumer;
-	char segment[80];
-	uint64_t key;
-	int error;
+	struct found found;
 
-	if (!key_parse(discover, name, &key) || refused_before(discover, key))
+	if (!key_parse(discover, name, &found.key))
 		return;
-	if (registry_known(&discover->agent->registry, key)) {
-		if (hints_put(&discover->agent->hints, key))
+	if (registry_known(&discover->agent->registry, found.key)) {
+		if (hints_put(&discover->agent->hints, found.key))
 			event_signal(&discover->agent->reap_event);
 		return;
 	}
-	consumer = malloc(sizeof *consumer);
-	if (consumer == NULL)
+	snprintf(found.path, sizeof found.path, SHM_DIR "/%s", name);
+	found.segment = found.path + strlen(SHM_DIR);
+	if (lstat(found.path, &found.status) != 0)
+		return; /* gone meanwhile */
+	if (refused_for_good(&discover->admission, &found) ||
+	    (!discover->scanning && (refused_for_now(&discover->admission, &found) ||
+				     refused_just_now(&discover->admission, &found))))
 		return;
-	snprintf(segment, sizeof segment, "/%s", name);
-	error = shmbus_consumer_attach(consumer, segment);
-	if (error == 0) {
-		session_add(discover, key, consumer);
-		return;
-	}
-	attach_failed(discover, key, segment, error, consumer->reason);
-	free(consumer);
+	if (look_due(discover))
+		admit(&discover->admission, &found);
 }
 
 /* Another agent may ask for the bus; then this one ends as after a SIGTERM. */
@@ -208,18 +101,41 @@ static void agent_file_seen(struct discover *discover)
 	kill(getpid(), SIGTERM);
 }
 
-static void scan(struct discover *discover)
+static DIR *directory_open(struct discover *discover)
 {
 	DIR *directory = opendir(SHM_DIR);
+
+	if (directory == NULL && !discover->unseen)
+		log_line("cannot look for sessions in " SHM_DIR ": %s", strerror(errno));
+	discover->unseen = directory == NULL;
+	return directory;
+}
+
+static void scan(struct discover *discover)
+{
+	struct admission *admission = &discover->admission;
+	DIR *directory = directory_open(discover);
 	const struct dirent *entry;
 
 	atomic_fetch_add_explicit(&discover->agent->scans, 1, memory_order_relaxed);
-	discover->unfinished = false;
+	admission->unfinished = false;
 	if (directory == NULL)
 		return;
+	discover->scanning = true;
+	discover->unknown = 0;
 	while ((entry = readdir(directory)) != NULL)
 		segment_seen(discover, entry->d_name);
 	closedir(directory);
+	discover->scanning = false;
+	discover->first += LOOKS_MAX;
+	if (discover->first >= discover->unknown)
+		discover->first = 0;
+	refused_age(&admission->refused);
+	/* What somebody never finishes is looked at ever more seldom. */
+	if (!admission->unfinished || discover->inotify_fd < 0)
+		discover->retry_ms = RETRY_MS;
+	else if (discover->retry_ms < SCAN_MS)
+		discover->retry_ms *= 2;
 	agent_file_seen(discover);
 }
 
@@ -234,10 +150,12 @@ static bool events_read(struct discover *discover, bool *ours)
 	for (ssize_t at = 0; at < got;) {
 		const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
 
-		if (event->mask & IN_Q_OVERFLOW)
+		if (event->mask & IN_Q_OVERFLOW) {
 			overflow = true;
-		else if (event->len > 0 &&
-			 strncmp(event->name, discover->prefix, discover->prefix_length) == 0) {
+			atomic_fetch_add_explicit(&discover->agent->event_overflows, 1,
+						  memory_order_relaxed);
+		} else if (event->len > 0 &&
+			   strncmp(event->name, discover->prefix, discover->prefix_length) == 0) {
 			*ours = true;
 			segment_seen(discover, event->name);
 		} else if (event->len > 0 && strcmp(event->name, discover->agent_file) == 0) {
@@ -249,55 +167,106 @@ static bool events_read(struct discover *discover, bool *ours)
 	return overflow;
 }
 
+/* Without it new sessions are found by scans, which come oftener then. */
 static void watch(struct discover *discover)
 {
-	discover->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (discover->inotify_fd >= 0 &&
-	    inotify_add_watch(discover->inotify_fd, SHM_DIR, IN_CLOSE_WRITE | IN_MOVED_TO) >= 0)
-		return;
-	log_line("cannot watch " SHM_DIR " (%s): looking every %d ms instead", strerror(errno),
-		 RETRY_MS);
-	if (discover->inotify_fd >= 0)
-		close(discover->inotify_fd);
-	discover->inotify_fd = -1;
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), error = errno;
+
+	if (fd >= 0 && inotify_add_watch(fd, SHM_DIR, IN_CLOSE_WRITE | IN_MOVED_TO) < 0) {
+		error = errno;
+		close(fd);
+		fd = -1;
+	}
+	discover->inotify_fd = fd;
+	if (fd < 0 && !discover->unwatched)
+		log_line("cannot watch " SHM_DIR " (%s): looking every %d ms instead; raise "
+			 "fs.inotify.max_user_%s",
+			 strerror(error), RETRY_MS, error == ENOSPC ? "watches" : "instances");
+	else if (fd >= 0 && discover->unwatched)
+		log_line("watching " SHM_DIR " again");
+	discover->unwatched = fd < 0;
+}
+
+static void prefix_set(struct discover *discover, const char *bus)
+{
+	snprintf(discover->prefix, sizeof discover->prefix,
+		 SHMBUS_PREFIX "%s." SHMBUS_SEGMENT_INFIX, bus);
+	discover->prefix_length = strlen(discover->prefix);
+	snprintf(discover->agent_file, sizeof discover->agent_file,
+		 SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, bus);
+}
+
+/* Waits for events, no longer than until `until_ns`, and takes them. Returns whether some were
+ * lost. */
+static bool events_wait(struct discover *discover, uint64_t now_ns, uint64_t until_ns)
+{
+	struct pollfd fds[2] = {
+		{.fd = discover->agent->stop_fd, .events = POLLIN},
+		{.fd = discover->inotify_fd, .events = POLLIN},
+	};
+	bool ours = false, lost;
+
+	poll(fds, 2, (int)((until_ns - now_ns) / 1000000u) + 1);
+	if (!(fds[1].revents & POLLIN))
+		return false;
+	lost = events_read(discover, &ours);
+	/* Others' files come and go: theirs are taken in batches. So are those of this bus where
+	 * no more can be remembered, and each look in vain makes an event of its own. */
+	if (refused_full(&discover->admission.refused))
+		poll(fds, 1, RETRY_MS);
+	else if (!ours)
+		poll(fds, 1, FOREIGN_MS);
+	return lost;
+}
+
+static void discover_run(struct discover *discover)
+{
+	uint64_t next_scan = 0, next_watch = 0;
+
+	while (!agent_stopping(discover->agent)) {
+		uint64_t now_ns = clock_monotonic_ns(), wait_ms = SCAN_MS;
+
+		/* Before the scan, so that what comes after it is seen. */
+		if (discover->inotify_fd < 0 && now_ns >= next_watch) {
+			watch(discover);
+			next_watch = now_ns + SCAN_MS * 1000000ull;
+		}
+		if (now_ns >= next_scan) {
+			scan(discover);
+			next_scan = now_ns + SCAN_MS * 1000000ull;
+		}
+		if (discover->inotify_fd < 0 || discover->admission.unfinished)
+			wait_ms = discover->retry_ms;
+		if (next_scan > now_ns + wait_ms * 1000000ull)
+			next_scan = now_ns + wait_ms * 1000000ull;
+		/* Not at once: events that are lost again and again must not make scans that
+		 * follow each other without a pause. */
+		if (events_wait(discover, now_ns, next_scan) &&
+		    next_scan > now_ns + RETRY_MS * 1000000ull)
+			next_scan = now_ns + RETRY_MS * 1000000ull;
+	}
 }
 
 void *discover_thread(void *data)
 {
-	struct discover discover = {.agent = data};
-	struct agent *agent = data;
-	uint64_t next_scan = 0;
+	struct discover discover = {
+		.agent = data,
+		.admission = {.agent = data},
+		.inotify_fd = -1,
+		.retry_ms = RETRY_MS,
+	};
 
 	rcu_register_thread();
-	snprintf(discover.prefix, sizeof discover.prefix, SHMBUS_PREFIX "%s." SHMBUS_SEGMENT_INFIX,
-		 agent->options.bus);
-	discover.prefix_length = strlen(discover.prefix);
-	snprintf(discover.agent_file, sizeof discover.agent_file,
-		 SHMBUS_PREFIX "%s." SHMBUS_AGENT_SUFFIX, agent->options.bus);
-	watch(&discover);
-	while (!agent_stopping(agent)) {
-		struct pollfd fds[2] = {
-			{.fd = agent->stop_fd, .events = POLLIN},
-			{.fd = discover.inotify_fd, .events = POLLIN},
-		};
-		uint64_t now_ns = clock_monotonic_ns();
-		bool often = discover.inotify_fd < 0 || discover.unfinished, ours = false;
-
-		if (now_ns >= next_scan) {
-			scan(&discover);
-			next_scan = now_ns + (often ? RETRY_MS : SCAN_MS) * 1000000ull;
-		}
-		poll(fds, 2, often ? RETRY_MS : SCAN_MS);
-		if ((fds[1].revents & POLLIN) && events_read(&discover, &ours))
-			next_scan = 0;
-		/* Others' files come and go: theirs are taken in batches. */
-		if ((fds[1].revents & POLLIN) && !ours)
-			poll(fds, 1, FOREIGN_MS);
-		if (discover.unfinished && next_scan > now_ns + RETRY_MS * 1000000ull)
-			next_scan = now_ns + RETRY_MS * 1000000ull;
+	prefix_set(&discover, discover.agent->options.bus);
+	if (refused_init(&discover.admission.refused) == 0) {
+		discover_run(&discover);
+		if (discover.inotify_fd >= 0)
+			close(discover.inotify_fd);
+		refused_free(&discover.admission.refused);
+	} else {
+		log_line("no memory for discovery");
+		agent_fail(discover.agent);
 	}
-	if (discover.inotify_fd >= 0)
-		close(discover.inotify_fd);
 	rcu_unregister_thread();
 	return NULL;
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "drain.h"
 #include "guard.h"
 #include "kill_point.h"
+
+/* Between two looks at what stands on a page of its own: whether there are new writers, whether the
+ * heart beats. New metrics are looked for when their first sample comes. */
+#define LOOK_NS 50000000u
+#define UPDATES_MAX 16u /* readings of a session's tables in one pass */
+#define AHEAD 16u       /* samples that are looked at before the first is folded */
 
 /* One writer's batch, and what its samples are read with. */
 struct batch {
@@ -102,36 +106,14 @@ static uint64_t sample_value(const struct batch *batch, uint64_t value, uint64_t
 	return ticks_to_ns(batch->scale, value);
 }
 
-/* A number that is not known may be a metric that was defined a moment ago. */
-static bool metric_known(const struct batch *batch, uint32_t number)
+static void sample(struct batch *batch, uint32_t number, uint64_t value, uint64_t tag)
 {
-	struct session *session = batch->session;
+	struct metric *metric = NULL;
 
-	if (number < session->live.metric_count)
-		return true;
-	if (number >= session->consumer->header.metrics_capacity)
-		return false;
-	return session_update(session, batch->drain->window_default) == 0 &&
-	       number < session->live.metric_count;
-}
-
-static void sample(struct batch *batch, uint64_t value, uint64_t tag)
-{
-	uint32_t number = shmbus_tag_metric(tag);
-	struct metric *metric;
-
-	if (SHMBUS_UNLIKELY(number == SHMBUS_CONTROL)) {
-		control(batch, value, tag);
-		return;
-	}
 	batch->writer->account.aggregated++;
-	if (SHMBUS_UNLIKELY(number >= batch->session->live.metric_count &&
-			    !metric_known(batch, number))) {
-		batch->session->live.overflow++;
-		return;
-	}
-	metric = batch->session->metrics[number];
-	if (SHMBUS_UNLIKELY(!metric->timer)) {
+	if (SHMBUS_LIKELY(number < batch->session->live.metric_count))
+		metric = batch->session->metrics[number];
+	if (SHMBUS_UNLIKELY(metric == NULL || !metric->timer)) {
 		batch->session->live.overflow++;
 		return;
 	}
@@ -145,8 +127,126 @@ static void sample(struct batch *batch, uint64_t value, uint64_t tag)
 	batch->writer->wait_ns = metric->wait_of_cycle ? value : 0;
 }
 
-/* At most one ring's worth: a producer that never stops must not keep the others waiting. */
-static void drain_writer(struct drain *drain, struct session *session, uint32_t number)
+/* Reads the tables again where their producer has changed them. False: they make no sense. */
+static bool tables_read(struct drain *drain, struct session *session)
+{
+	/* A-change acquire: the tables are at least as new; pairs with R-change. */
+	uint32_t changes =
+		atomic_load_explicit(&session->consumer->live->changes, memory_order_acquire);
+
+	if (changes == session->live.changes && session->live.seen)
+		return true;
+	session->live.changes = changes;
+	session->live.sign_ns = drain->now_ns;
+	session->live.updates++;
+	if (session_update(session, drain->window_default) == 0)
+		return true;
+	session->live.fault = true;
+	return false;
+}
+
+/* A sample of a metric that is not known: it may have been defined a moment ago, for which the
+ * tables are read again. False: they were, too often for one pass; the sample waits. */
+static bool stranger(struct drain *drain, struct session *session, uint32_t number)
+{
+	if (number == SHMBUS_CONTROL || number >= session->consumer->header.metrics_capacity)
+		return true;
+	if (session->live.updates >= UPDATES_MAX)
+		return false;
+	return tables_read(drain, session);
+}
+
+/*
+ * What a session's series are in has long left the caches when its turn comes again. Samples are
+ * looked at some time before they are folded, so that the processor fetches what they need at once
+ * and not one thing after the other. Hints alone: fold() reads the samples itself.
+ *
+ * The first ones need everything. Those that follow find the series themselves in the caches, and
+ * lack but their buckets.
+ */
+static void fetch_first(const struct batch *batch, const struct shmbus_ring_consumer *ring)
+{
+	const struct session *session = batch->session;
+	const struct metric *metrics[AHEAD];
+	uint64_t values[AHEAD], value, tag;
+	uint32_t count = 0;
+
+	for (uint64_t i = 0; i < AHEAD && shmbus_ring_peek(ring, ring->position + i, &value, &tag);
+	     i++) {
+		uint32_t number = shmbus_tag_metric(tag);
+
+		if (number >= session->live.metric_count)
+			continue;
+		metrics[count] = session->metrics[number];
+		values[count] = tag & SHMBUS_TAG_TICKS ? ticks_to_ns(batch->scale, value) : value;
+		__builtin_prefetch(&metrics[count]->timer);
+		__builtin_prefetch((const char *)&metrics[count]->live + SHMBUS_LINE_SIZE, 1);
+		count++;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct histogram *h = &metrics[i]->live.histogram;
+		uint32_t index = values[i] != 0 ? histogram_index(values[i]) - h->first : 0;
+
+		if (!metrics[i]->timer)
+			continue;
+		if (index < h->length)
+			__builtin_prefetch(&h->buckets[index], 1);
+		__builtin_prefetch(metrics[i]->live.window, 1);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (metrics[i]->timer)
+			__builtin_prefetch(window_next(metrics[i]->live.window), 1);
+}
+
+static inline void fetch_bucket(const struct batch *batch, const struct shmbus_ring_consumer *ring,
+				uint64_t position)
+{
+	const struct session *session = batch->session;
+	const struct histogram *h;
+	uint64_t value, tag;
+	uint32_t index;
+
+	if (!shmbus_ring_peek(ring, position, &value, &tag) ||
+	    shmbus_tag_metric(tag) >= session->live.metric_count)
+		return;
+	if (tag & SHMBUS_TAG_TICKS)
+		value = ticks_to_ns(batch->scale, value);
+	h = &session->metrics[shmbus_tag_metric(tag)]->live.histogram;
+	index = histogram_index(value | 1) - h->first;
+	if (index < h->length)
+		__builtin_prefetch(&h->buckets[index], 1);
+}
+
+/* Folds what the writer has published, `limit` records at most. Returns how many it were. */
+static uint64_t fold(struct batch *batch, struct shmbus_consumer_writer *writer, uint64_t limit)
+{
+	struct session *session = batch->session;
+	uint64_t value, tag, read = 0;
+
+	while (read < limit &&
+	       shmbus_ring_peek(&writer->ring, writer->ring.position, &value, &tag)) {
+		uint32_t number = shmbus_tag_metric(tag);
+
+		if (SHMBUS_UNLIKELY(number >= session->live.metric_count) &&
+		    !stranger(batch->drain, session, number)) {
+			batch->drain->cut = true;
+			break;
+		}
+		fetch_bucket(batch, &writer->ring, writer->ring.position + AHEAD);
+		writer->ring.position++;
+		read++;
+		if (SHMBUS_UNLIKELY(number == SHMBUS_CONTROL))
+			control(batch, value, tag);
+		else
+			sample(batch, number, value, tag);
+		kill_point(KILL_FOLD);
+	}
+	return read;
+}
+
+/* Returns the records read, at most `share` and at most one ring's worth. */
+static uint64_t drain_writer(struct drain *drain, struct session *session, uint32_t number,
+			     uint64_t share)
 {
 	struct shmbus_consumer_writer *writer = &session->consumer->writers[number];
 	struct writer_live *live = &session->live.writers[number];
@@ -158,17 +258,14 @@ static void drain_writer(struct drain *drain, struct session *session, uint32_t 
 		.writer = live,
 		.scale = counter ? drain->counter_scale : session->scale,
 	};
-	uint64_t value, tag, read = 0;
+	uint64_t limit = share < writer->capacity ? share : writer->capacity;
+	uint64_t read;
 
-	while (read < writer->capacity &&
-	       shmbus_ring_peek(&writer->ring, writer->ring.position, &value, &tag)) {
-		writer->ring.position++;
-		read++;
-		sample(&batch, value, tag);
-		kill_point(KILL_FOLD);
-	}
+	fetch_first(&batch, &writer->ring);
+	read = fold(&batch, writer, limit);
+
 	if (read == 0)
-		return;
+		return 0;
 	live->position = writer->ring.position;
 	if (live->position - live->released >= writer->capacity / 2 && !session->live.hungry) {
 		session->live.hungry = true;
@@ -181,6 +278,7 @@ static void drain_writer(struct drain *drain, struct session *session, uint32_t 
 	drain->samples += read;
 	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = drain->now_ns;
+	return read;
 }
 
 struct drain_call {
@@ -199,55 +297,87 @@ static void heartbeat_look(const struct drain *drain, struct session *session)
 	session->live.sign_ns = drain->now_ns;
 }
 
+/* Every writer's turn to be the first comes, so that none lives on what another one leaves. */
 static void drain_body(void *data)
 {
 	const struct drain_call *call = data;
 	struct session *session = call->session;
-	/* A-change acquire: the tables are at least as new; pairs with R-change. */
-	uint32_t changes =
-		atomic_load_explicit(&session->consumer->live->changes, memory_order_acquire);
+	uint64_t share = DRAIN_SHARE;
 
-	if (changes != session->live.changes || !session->live.seen) {
-		session->live.changes = changes;
-		session->live.sign_ns = call->drain->now_ns;
-		if (session_update(session, call->drain->window_default) != 0) {
-			session->live.fault = true;
+	session->live.updates = 0;
+	if (call->drain->now_ns >= session->live.next_look_ns) {
+		session->live.next_look_ns = call->drain->now_ns + LOOK_NS;
+		if (!tables_read(call->drain, session))
 			return;
-		}
+		heartbeat_look(call->drain, session);
 	}
-	heartbeat_look(call->drain, session);
-	for (uint32_t i = 0; i < session->live.writer_count; i++)
-		drain_writer(call->drain, session, i);
+	for (uint32_t i = 0; i < session->live.writer_count && share > 0 && !session->live.fault;
+	     i++) {
+		uint32_t number = session->live.first_writer + i;
+
+		share -= drain_writer(call->drain, session, number % session->live.writer_count,
+				      share);
+	}
+	if (share > 0)
+		return;
+	call->drain->cut = true;
+	session->live.first_writer = (session->live.first_writer + 1) % session->live.writer_count;
 }
 
-/* The rings of a producer that is gone: they do not grow, so one time around takes all that there
- * is, and a second one what a writer held that the first has only found. No more than that: who
- * gave the lock away and writes on must not keep the others waiting. */
-static void final_body(void *data)
+void drain_fetch(struct session *const sessions[], uint32_t count, uint32_t at)
 {
-	const struct drain_call *call = data;
+	/* Each step needs what the one before has fetched. */
+	if (at + 3 < count) {
+		__builtin_prefetch(sessions[at + 3]);
+		__builtin_prefetch(&sessions[at + 3]->live);
+	}
+	if (at + 2 < count)
+		__builtin_prefetch(&sessions[at + 2]->consumer->writers[0]);
+	if (at + 1 < count &&
+	    atomic_load_explicit(&sessions[at + 1]->stage, memory_order_relaxed) == SESSION_LIVE) {
+		const struct shmbus_consumer *next = sessions[at + 1]->consumer;
+		const struct shmbus_ring_consumer *ring = &next->writers[0].ring;
 
-	drain_body(data);
-	if (!call->session->live.fault)
-		drain_body(data);
+		if (next->writer_count != 0)
+			__builtin_prefetch(&ring->slots[ring->position & ring->mask]);
+	}
 }
 
-static void fault_set(struct session *session, const char *reason)
-{
-	session->live.fault = true;
-	session->live.dirty = DIRTY_ALL;
-	if (session->live.reason[0] == '\0')
-		snprintf(session->live.reason, sizeof session->live.reason, "%s", reason);
-}
-
-void drain_session(struct drain *drain, struct session *session, bool final)
+void drain_session(struct drain *drain, struct session *session)
 {
 	struct drain_call call = {drain, session};
 
-	if (!guard_run(final ? final_body : drain_body, &call))
-		fault_set(session, "the segment was cut short while it was read");
+	if (!guard_run(drain_body, &call))
+		session_fault(session, "the segment was cut short while it was read");
 	else if (session->live.fault)
-		fault_set(session, "the segment's tables make no sense");
+		session_fault(session, "the segment's tables make no sense");
+}
+
+static uint64_t capacity_of_rings(const struct session *session)
+{
+	uint64_t capacity = 0;
+
+	for (uint32_t i = 0; i < session->live.writer_count; i++)
+		capacity += session->consumer->writers[i].capacity;
+	return capacity;
+}
+
+bool drain_last(struct drain *drain, struct session *session)
+{
+	uint64_t before = drain->samples, read;
+
+	if (session->live.fault)
+		return true;
+	session->live.next_look_ns = 0;
+	drain_session(drain, session);
+	read = drain->samples - before;
+	session->live.last_read += read;
+	/* The rings of the dead do not grow: what is more than they hold, the living wrote. */
+	if (read == 0 || session->live.fault ||
+	    session->live.last_read > 2 * capacity_of_rings(session))
+		return true;
+	drain->cut = true;
+	return false;
 }
 
 static void give_back_body(void *data)
@@ -269,142 +399,5 @@ void drain_give_back(struct session *session)
 {
 	session->live.hungry = false;
 	if (!session->live.fault && !guard_run(give_back_body, session))
-		fault_set(session, "the segment was cut short while it was read");
-}
-
-/* ---- slots ---- */
-
-static bool slot_absent(const struct metric *metric, uint64_t bits)
-{
-	double real;
-
-	if (metric->entry.kind != SHMBUS_GAUGE && metric->entry.kind != SHMBUS_STATESET)
-		return false;
-	if (!metric->entry.real)
-		return bits == SHMBUS_SLOT_ABSENT;
-	memcpy(&real, &bits, sizeof real);
-	return !isfinite(real);
-}
-
-static uint64_t merge_integers(const struct metric *metric, uint64_t left, uint64_t right)
-{
-	int64_t a = (int64_t)left, b = (int64_t)right;
-
-	if (metric->entry.kind == SHMBUS_STATESET)
-		return right;
-	if (metric->entry.kind == SHMBUS_GAUGE && metric->entry.merge == SHMBUS_MERGE_MIN)
-		return a < b ? left : right;
-	if (metric->entry.kind == SHMBUS_GAUGE && metric->entry.merge == SHMBUS_MERGE_MAX)
-		return a > b ? left : right;
-	return left + right;
-}
-
-static uint64_t merge_reals(const struct metric *metric, uint64_t left, uint64_t right)
-{
-	double a, b, merged;
-	uint64_t bits;
-
-	memcpy(&a, &left, sizeof a);
-	memcpy(&b, &right, sizeof b);
-	if (metric->entry.merge == SHMBUS_MERGE_MIN)
-		merged = a < b ? a : b;
-	else if (metric->entry.merge == SHMBUS_MERGE_MAX)
-		merged = a > b ? a : b;
-	else
-		merged = a + b;
-	memcpy(&bits, &merged, sizeof bits);
-	return bits;
-}
-
-static uint64_t mean_of(const struct metric *metric, uint64_t bits, uint32_t writers)
-{
-	double real;
-
-	if (metric->entry.merge != SHMBUS_MERGE_MEAN || metric->entry.kind != SHMBUS_GAUGE)
-		return bits;
-	if (!metric->entry.real)
-		return (uint64_t)((int64_t)bits / (int64_t)writers);
-	memcpy(&real, &bits, sizeof real);
-	real /= writers;
-	memcpy(&bits, &real, sizeof bits);
-	return bits;
-}
-
-/* Merges one metric's slots of all writers; notes whether that changed. */
-static void slot_sample(struct session *session, uint32_t number)
-{
-	struct metric *metric = session->metrics[number];
-	uint64_t merged = 0;
-	uint32_t writers = 0;
-
-	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		uint64_t bits = atomic_load_explicit(&session->consumer->writers[i].slots[number],
-						     memory_order_relaxed);
-
-		if (slot_absent(metric, bits))
-			continue;
-		if (writers++ == 0)
-			merged = bits;
-		else if (metric->entry.real)
-			merged = merge_reals(metric, merged, bits);
-		else
-			merged = merge_integers(metric, merged, bits);
-	}
-	if (writers > 0)
-		merged = mean_of(metric, merged, writers);
-	/* A sum of gauges that no double can hold is none. */
-	if (metric->entry.real && slot_absent(metric, merged))
-		writers = 0;
-	if (merged == metric->live_bits && metric->live_present == (writers > 0))
-		return;
-	metric->live_bits = merged;
-	metric->live_present = writers > 0;
-	metric->dirty = DIRTY_ALL;
-	session->live.dirty = DIRTY_ALL;
-	session->live.sign_ns = clock_monotonic_ns();
-}
-
-/* What is published and not yet read: nothing, unless the last batch ended at its limit. */
-static uint64_t pending(const struct shmbus_consumer_writer *writer)
-{
-	uint64_t value, tag, used = 0;
-
-	for (uint64_t i = 0; i < writer->capacity; i++) {
-		if (!shmbus_ring_peek(&writer->ring, writer->ring.position + i, &value, &tag))
-			break;
-		used += shmbus_tag_metric(tag) != SHMBUS_CONTROL;
-	}
-	return used;
-}
-
-static void account_sample(struct session *session, uint32_t number)
-{
-	struct writer_account *account = &session->live.writers[number].account;
-	const struct shmbus_consumer_writer *writer = &session->consumer->writers[number];
-	uint64_t full = atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed);
-	uint64_t head = atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
-	uint64_t used = pending(writer);
-
-	if (full != account->dropped_full || head != account->dropped_head || used != account->used)
-		session->live.dirty = DIRTY_ALL;
-	account->dropped_full = full;
-	account->dropped_head = head;
-	account->used = used;
-}
-
-static void slots_body(void *data)
-{
-	struct session *session = data;
-
-	for (uint32_t i = 0; i < session->live.metric_count; i++)
-		if (!session->metrics[i]->timer && session->metrics[i]->entry.kind != SHMBUS_INFO)
-			slot_sample(session, i);
-	for (uint32_t i = 0; i < session->live.writer_count; i++)
-		account_sample(session, i);
-}
-
-void drain_sample_slots(struct session *session)
-{
-	if (!session->live.fault && !guard_run(slots_body, session))
-		fault_set(session, "the segment was cut short while it was read");
+		session_fault(session, "the segment was cut short while it was read");
 }

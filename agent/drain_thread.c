@@ -6,36 +6,54 @@
 #include "agent.h"
 #include "drain.h"
 
-#define IDLE_PASSES 16    /* without a sample, before the period grows */
-#define IDLE_FACTOR_MAX 8 /* times the configured period */
+#define CALM_PASSES 16    /* before the period grows */
+#define IDLE_FACTOR_MAX 8 /* times the configured period, while nothing comes */
+#define CALM_FACTOR_MAX 8 /* the same, while no ring gets 1 % full in a pass */
 #define BUSY_PERCENT 25   /* a ring this full in one pass halves the period */
 #define PERIOD_MIN_NS 1000000u
 
 struct pace {
 	uint64_t period_ns;
-	uint32_t idle_passes;
+	uint32_t calm_passes;
 };
 
-/* Seldom while nothing comes, at once back to the period when something does, oftener while
- * rings fill fast. */
+static void pace_grow(struct pace *pace, uint64_t max_ns)
+{
+	if (++pace->calm_passes < CALM_PASSES)
+		return;
+	pace->calm_passes = 0;
+	pace->period_ns = 2 * pace->period_ns < max_ns ? 2 * pace->period_ns : max_ns;
+}
+
+/* Seldom while little comes: a pass costs more than the samples that it finds then. A ring that
+ * does not get 1 % full still holds a hundred times as much. At once back to the period when more
+ * comes, oftener while rings fill fast. */
 static void pace_adapt(struct pace *pace, const struct drain *drain, uint64_t configured_ns)
 {
+	uint64_t calm_ns = configured_ns * CALM_FACTOR_MAX;
+
 	if (drain->samples == 0) {
-		if (++pace->idle_passes < IDLE_PASSES)
-			return;
-		pace->idle_passes = 0;
-		if (pace->period_ns < configured_ns * IDLE_FACTOR_MAX)
-			pace->period_ns *= 2;
+		pace_grow(pace, configured_ns * IDLE_FACTOR_MAX);
 		return;
 	}
-	pace->idle_passes = 0;
+	if (drain->cut) {
+		pace->period_ns = PERIOD_MIN_NS;
+	} else if (drain->fullest == 0 && pace->period_ns >= configured_ns) {
+		if (pace->period_ns < calm_ns)
+			pace_grow(pace, calm_ns);
+		else
+			pace->period_ns = calm_ns;
+		return;
+	} else if (drain->fullest > BUSY_PERCENT) {
+		pace->period_ns /= 2;
+	} else if (drain->fullest < BUSY_PERCENT / 4) {
+		pace->period_ns *= 2;
+	}
+	pace->calm_passes = 0;
 	if (pace->period_ns > configured_ns)
 		pace->period_ns = configured_ns;
-	if (drain->fullest > BUSY_PERCENT && pace->period_ns > PERIOD_MIN_NS)
-		pace->period_ns =
-			pace->period_ns / 2 > PERIOD_MIN_NS ? pace->period_ns / 2 : PERIOD_MIN_NS;
-	else if (drain->fullest < BUSY_PERCENT / 4 && pace->period_ns < configured_ns)
-		pace->period_ns *= 2;
+	if (pace->period_ns < PERIOD_MIN_NS)
+		pace->period_ns = PERIOD_MIN_NS;
 }
 
 static void state_set(struct session *session, enum session_state state)
@@ -51,8 +69,8 @@ static void finish(struct agent *agent, struct drain *drain, struct session *ses
 {
 	bool closed;
 
-	if (!session->live.fault)
-		drain_session(drain, session, true);
+	if (!drain_last(drain, session))
+		return;
 	drain_sample_slots(session);
 	closed = atomic_load_explicit(&session->closed, memory_order_relaxed);
 	state_set(session, closed ? SESSION_ENDED : SESSION_LOST);
@@ -103,10 +121,11 @@ static void session_save(struct agent *agent, struct session *session, bool wind
 		persist_slices(&agent->persist, session);
 }
 
-/* Each second the time windows of a tenth of all. */
+/* Each second the time windows of a tenth of all; of the seconds since the last time, where ticks
+ * have left some out. */
 static bool windows_due(const struct persist *persist, uint64_t second, uint64_t key)
 {
-	return second != persist->second && second % 10 == key % 10;
+	return (second + 10 - key % 10) % 10 < second - persist->second;
 }
 
 static void bus_save(struct agent *agent, const struct drain *drain, uint64_t second)
@@ -161,6 +180,7 @@ static void pass_begin(struct drain *drain)
 {
 	drain->samples = 0;
 	drain->fullest = 0;
+	drain->cut = false;
 	drain->now_ns = clock_monotonic_ns();
 	drain->now_unix_ns = clock_unix_ns();
 	drain->now_ticks = counter_read();
@@ -175,12 +195,13 @@ static void pass(struct agent *agent, struct drain *drain, const struct session_
 		enum session_stage stage =
 			atomic_load_explicit(&session->stage, memory_order_acquire);
 
+		drain_fetch(list->sessions, list->count, i);
 		if (session->live.dying)
 			continue;
 		if (stage == SESSION_DYING)
 			finish(agent, drain, session);
 		else if (stage == SESSION_LIVE && !session->live.fault)
-			drain_session(drain, session, false);
+			drain_session(drain, session);
 		if (session->live.fault && stage == SESSION_LIVE) {
 			rejects_add(&agent->rejects, REJECT_FAULT, session->consumer->segment,
 				    session->live.reason);
@@ -212,7 +233,11 @@ static void checkpoint_make(struct agent *agent, struct drain *drain,
 		}
 		checkpoint_session(session, &agent->totals, numbers);
 		session->committed.sign_ns = session->live.sign_ns;
+		session->committed.known = true;
 	}
+	numbers->sessions_ended =
+		atomic_load_explicit(&agent->sessions_ended, memory_order_relaxed);
+	numbers->sessions_lost = atomic_load_explicit(&agent->sessions_lost, memory_order_relaxed);
 	commit(agent, drain, list, true);
 	numbers->checkpoint_bytes = agent->persist.store.size;
 	numbers->checkpoint_failures = agent->persist.failures;
@@ -238,6 +263,7 @@ void *drain_thread(void *data)
 	uint64_t tick = tick_ns(&agent->options), next_tick, last_pass = 0;
 
 	rcu_register_thread();
+	counter_wait(&agent->counter);
 	drain.clock_backward_total = numbers.clock_backward_total;
 	next_tick = clock_monotonic_ns();
 	while (!agent_stopping(agent)) {

@@ -2,9 +2,11 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "ahead.h"
 #include "derive.h"
 #include "encode.h"
 #include "encode_metric.h"
+#include "log.h"
 
 static const char *const state_names[] = {"running", "stale", "ended", "lost"};
 
@@ -118,8 +120,10 @@ static void encode_metrics(msgpack_packer *packer, const struct session *session
 {
 	pack_text(packer, "metrics");
 	msgpack_pack_array(packer, session->committed.metric_count);
-	for (uint32_t i = 0; i < session->committed.metric_count; i++)
+	for (uint32_t i = 0; i < session->committed.metric_count; i++) {
+		ahead_window(session, i + 1);
 		session_metric(packer, session, session->metrics[i], scratch);
+	}
 }
 
 static void encode_derived(msgpack_packer *packer, const struct session *session)
@@ -212,7 +216,7 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	const struct checkpoint_numbers *checkpoint = &agent->checkpoint.numbers;
 
 	pack_text(packer, "agent");
-	msgpack_pack_map(packer, 20);
+	msgpack_pack_map(packer, 24);
 	pack_string(packer, "version", SHMBUS_VERSION_STRING);
 	pack_u64(packer, "incarnation", agent->persist.agent.incarnation);
 	pack_u64(packer, "pid", (uint64_t)getpid());
@@ -222,7 +226,7 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	pack_u64(packer, "memory_bytes", numbers->memory_bytes);
 	pack_u64(packer, "samples_total", checkpoint->samples_total);
 	pack_u64(packer, "dropped_total", checkpoint->dropped_total);
-	pack_u64(packer, "drain_lag_ns", checkpoint->drain_lag_ns);
+	pack_u64(packer, "drain_lag_ns", numbers->drain_lag_ns);
 	pack_u64(packer, "drain_period_ns", checkpoint->drain_period_ns);
 	pack_u64(packer, "clock_backward_total", checkpoint->clock_backward_total);
 	pack_u64(packer, "overruns", checkpoint->overruns);
@@ -230,7 +234,12 @@ static void encode_agent(msgpack_packer *packer, struct agent *agent,
 	pack_u64(packer, "checkpoint_failures", checkpoint->checkpoint_failures);
 	pack_u64(packer, "publish_ns", numbers->publish_ns);
 	pack_u64(packer, "publish_bytes", numbers->publish_bytes);
+	pack_u64(packer, "publish_failures", numbers->publish_failures);
 	pack_u64(packer, "encoded_sessions", numbers->encoded_sessions);
+	pack_u64(packer, "scans", atomic_load_explicit(&agent->scans, memory_order_relaxed));
+	pack_u64(packer, "event_overflows",
+		 atomic_load_explicit(&agent->event_overflows, memory_order_relaxed));
+	pack_u64(packer, "log_lost", log_lost());
 	encode_rejects(packer, &agent->rejects);
 }
 
@@ -275,7 +284,7 @@ static void encode_totals(msgpack_packer *packer, struct agent *agent,
 	pack_text(packer, "totals");
 	msgpack_pack_map(packer, 8);
 	pack_u64(packer, "sessions_total",
-		 atomic_load_explicit(&agent->sessions_total, memory_order_relaxed));
+		 numbers->sessions_active + numbers->sessions_ended + numbers->sessions_lost);
 	pack_u64(packer, "sessions_active", numbers->sessions_active);
 	pack_u64(packer, "sessions_ended", numbers->sessions_ended);
 	pack_u64(packer, "sessions_lost", numbers->sessions_lost);

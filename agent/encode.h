@@ -15,8 +15,10 @@ struct encode_agent {
 	double cpu_ratio;
 	uint64_t rss_bytes;
 	uint64_t memory_bytes;
+	uint64_t drain_lag_ns;     /* the longest since the last snapshot */
 	uint64_t publish_ns;       /* of the last snapshot */
 	uint64_t publish_bytes;    /* written for it */
+	uint64_t publish_failures; /* documents that found no room */
 	uint64_t encoded_sessions; /* of them */
 	uint64_t sessions_active;
 	uint64_t sessions_ended;

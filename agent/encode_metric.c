@@ -1,117 +1,123 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
 #include "encode_metric.h"
+#include "log.h"
+#include "put.h"
 
 static const char *const kind_names[] = {
 	"", "timer", "counter", "updown", "gauge", "stateset", "info",
 };
 
-static void encode_quantiles(msgpack_packer *packer, const struct series *series)
+static void encode_quantiles(struct put *put, const struct series *series)
 {
 	static const double wanted[] = {0.5, 0.9, 0.95, 0.99, 0.999};
-	static const char *const names[] = {"p50", "p90", "p95", "p99", "p99_9"};
 	double found[5];
 
 	histogram_quantiles(&series->histogram, series->lifetime.min, series->lifetime.max, wanted,
 			    found, 5);
-	pack_text(packer, "quantiles");
-	msgpack_pack_map(packer, 5);
-	for (size_t i = 0; i < 5; i++)
-		pack_real(packer, names[i], found[i]);
+	put_text(put, "quantiles");
+	put_map(put, 5);
+	put_real(put, "p50", found[0]);
+	put_real(put, "p90", found[1]);
+	put_real(put, "p95", found[2]);
+	put_real(put, "p99", found[3]);
+	put_real(put, "p99_9", found[4]);
 }
 
-static void encode_window(msgpack_packer *packer, const struct window *window,
+static void encode_window(struct put *put, const struct window *window,
 			  const struct window_summary *summary)
 {
-	pack_text(packer, "window");
-	msgpack_pack_map(packer, 10);
-	pack_u64(packer, "size", window->size);
-	pack_u64(packer, "count", summary->count);
-	pack_real(packer, "mean", summary->mean);
-	pack_real(packer, "std", summary->std);
-	pack_u64(packer, "min", summary->min);
-	pack_u64(packer, "max", summary->max);
-	pack_real(packer, "p50", summary->p50);
-	pack_real(packer, "p95", summary->p95);
-	pack_real(packer, "p99", summary->p99);
-	pack_u64(packer, "last", summary->last);
+	put_text(put, "window");
+	put_map(put, 10);
+	put_u64(put, "size", window->size);
+	put_u64(put, "count", summary->count);
+	put_real(put, "mean", summary->mean);
+	put_real(put, "std", summary->std);
+	put_u64(put, "min", summary->min);
+	put_u64(put, "max", summary->max);
+	put_real(put, "p50", summary->p50);
+	put_real(put, "p95", summary->p95);
+	put_real(put, "p99", summary->p99);
+	put_u64(put, "last", summary->last);
 }
 
-static void encode_time_window(msgpack_packer *packer, const struct slices_summary *summary)
+static void encode_time_window(struct put *put, const struct slices_summary *summary)
 {
-	msgpack_pack_map(packer, summary->count == 0 ? 3 : summary->has_quantiles ? 8 : 5);
-	pack_u64(packer, "span_ns", summary->span_ns);
-	pack_u64(packer, "count", summary->count);
-	pack_real(packer, "rate", summary->rate);
+	put_map(put, summary->count == 0 ? 3 : summary->has_quantiles ? 8 : 5);
+	put_u64(put, "span_ns", summary->span_ns);
+	put_u64(put, "count", summary->count);
+	put_real(put, "rate", summary->rate);
 	if (summary->count == 0)
 		return;
-	pack_real(packer, "mean", summary->mean);
-	pack_u64(packer, "max", summary->max);
+	put_real(put, "mean", summary->mean);
+	put_u64(put, "max", summary->max);
 	if (!summary->has_quantiles)
 		return;
-	pack_real(packer, "p50", summary->p50);
-	pack_real(packer, "p95", summary->p95);
-	pack_real(packer, "p99", summary->p99);
+	put_real(put, "p50", summary->p50);
+	put_real(put, "p95", summary->p95);
+	put_real(put, "p99", summary->p99);
 }
 
-static void encode_time_windows(msgpack_packer *packer, const struct slices *slices)
+static void encode_time_windows(struct put *put, const struct slices *slices)
 {
 	static const char *const names[SLICES_WINDOWS] = {"10s", "1m", "5m", "15m"};
 	struct slices_summary summary;
 
-	pack_text(packer, "windows");
-	msgpack_pack_map(packer, SLICES_WINDOWS);
+	put_text(put, "windows");
+	put_map(put, SLICES_WINDOWS);
 	for (int i = 0; i < SLICES_WINDOWS; i++) {
 		slices_window(slices, (enum slices_window)i, &summary);
-		pack_text(packer, names[i]);
-		encode_time_window(packer, &summary);
+		put_text(put, names[i]);
+		encode_time_window(put, &summary);
 	}
 }
 
-static void encode_histogram(msgpack_packer *packer, const struct histogram *histogram)
+static void encode_histogram(struct put *put, const struct histogram *histogram)
 {
 	uint32_t first = 0, length = 0;
 
 	histogram_trim_range(histogram, &first, &length);
-	pack_text(packer, "histogram");
-	msgpack_pack_map(packer, 5);
-	pack_u64(packer, "schema", HISTOGRAM_SCHEMA);
-	pack_u64(packer, "zero_threshold", 0);
-	pack_u64(packer, "zero_count", histogram->zero_count);
-	pack_u64(packer, "offset", first);
-	pack_text(packer, "buckets");
-	msgpack_pack_array(packer, length);
+	put_text(put, "histogram");
+	put_map(put, 5);
+	put_u64(put, "schema", HISTOGRAM_SCHEMA);
+	put_u64(put, "zero_threshold", 0);
+	put_u64(put, "zero_count", histogram->zero_count);
+	put_u64(put, "offset", first);
+	put_text(put, "buckets");
+	put_array(put, length);
 	for (uint32_t i = 0; i < length; i++)
-		msgpack_pack_uint64(packer, histogram->buckets[first - histogram->first + i]);
+		put_number(put, histogram->buckets[first - histogram->first + i]);
 }
 
-static void encode_worst(msgpack_packer *packer, const struct worst *worst)
+static void encode_worst(struct put *put, const struct worst *worst)
 {
-	pack_text(packer, "worst");
-	msgpack_pack_map(packer, worst->correlation_id != 0 ? 3 : 2);
-	pack_u64(packer, "value", worst->value);
-	pack_u64(packer, "time_unix_ns", worst->time_unix_ns);
+	put_text(put, "worst");
+	put_map(put, worst->correlation_id != 0 ? 3 : 2);
+	put_u64(put, "value", worst->value);
+	put_u64(put, "time_unix_ns", worst->time_unix_ns);
 	if (worst->correlation_id != 0)
-		pack_u64(packer, "correlation_id", worst->correlation_id);
+		put_u64(put, "correlation_id", worst->correlation_id);
 }
 
-static void encode_target(msgpack_packer *packer, const struct shmbus_metric_entry *entry,
+static void encode_target(struct put *put, const struct shmbus_metric_entry *entry,
 			  const struct series *series)
 {
 	uint64_t count = series->lifetime.count;
 
-	pack_text(packer, "target");
-	msgpack_pack_map(packer, count != 0 ? 6 : 3);
-	pack_u64(packer, "value", entry->target);
-	pack_real(packer, "quantile", entry->target_quantile_ppm / 1e6);
-	pack_u64(packer, "violations", series->violations);
+	put_text(put, "target");
+	put_map(put, count != 0 ? 6 : 3);
+	put_u64(put, "value", entry->target);
+	put_real(put, "quantile", entry->target_quantile_ppm / 1e6);
+	put_u64(put, "violations", series->violations);
 	if (count == 0)
 		return;
-	pack_bool(packer, "met", series_target_met(series, entry));
-	pack_real(packer, "violation_ratio", (double)series->violations / (double)count);
-	encode_worst(packer, &series->worst);
+	put_bool(put, "met", series_target_met(series, entry));
+	put_real(put, "violation_ratio", (double)series->violations / (double)count);
+	encode_worst(put, &series->worst);
 }
 
-static void encode_period(msgpack_packer *packer, const struct metric_view *view,
+static void encode_period(struct put *put, const struct metric_view *view,
 			  const struct window_summary *busy, struct window_scratch *scratch)
 {
 	const struct deadline *deadline = &view->series->deadline;
@@ -122,27 +128,27 @@ static void encode_period(msgpack_packer *packer, const struct metric_view *view
 
 	if (one && view->wait != NULL)
 		window_summarise(view->wait->window, scratch, &wait);
-	pack_text(packer, "period");
-	msgpack_pack_map(packer, 2 + one + (cycle ? 2 : 0) + (view->has_xruns ? 1 : 0) +
-					 (count != 0 ? 2 + one : 0) + (wait.count != 0 ? 1 : 0));
+	put_text(put, "period");
+	put_map(put, 2 + one + (cycle ? 2 : 0) + (view->has_xruns ? 1 : 0) +
+			     (count != 0 ? 2 + one : 0) + (wait.count != 0 ? 1 : 0));
 	if (one)
-		pack_u64(packer, "period_ns", view->period_ns);
+		put_u64(put, "period_ns", view->period_ns);
 	if (cycle) {
-		pack_u64(packer, "quantum", view->quantum);
-		pack_u64(packer, "rate_hz", view->entry->rate_hz);
+		put_u64(put, "quantum", view->quantum);
+		put_u64(put, "rate_hz", view->entry->rate_hz);
 	}
 	if (wait.count != 0)
-		pack_real(packer, "wait_ratio", wait.mean / (double)view->period_ns);
+		put_real(put, "wait_ratio", wait.mean / (double)view->period_ns);
 	if (one && count != 0)
-		pack_real(packer, "busy_ratio", busy->mean / (double)view->period_ns);
-	pack_u64(packer, "misses", deadline->misses);
+		put_real(put, "busy_ratio", busy->mean / (double)view->period_ns);
+	put_u64(put, "misses", deadline->misses);
 	if (count != 0)
-		pack_real(packer, "miss_ratio", (double)deadline->misses / (double)count);
-	pack_u64(packer, "miss_run_max", deadline->run_max);
+		put_real(put, "miss_ratio", (double)deadline->misses / (double)count);
+	put_u64(put, "miss_run_max", deadline->run_max);
 	if (view->has_xruns)
-		pack_u64(packer, "xruns", view->xruns);
+		put_u64(put, "xruns", view->xruns);
 	if (count != 0)
-		encode_worst(packer, &deadline->worst);
+		encode_worst(put, &deadline->worst);
 }
 
 static uint32_t timer_keys(const struct metric_view *view)
@@ -157,34 +163,46 @@ static uint32_t timer_keys(const struct metric_view *view)
 	return keys;
 }
 
+/* Bytes that a timer takes at most, without its buckets. */
+#define TIMER_SIZE_MAX 2048u
+
 static void encode_timer(msgpack_packer *packer, const struct metric_view *view,
 			 struct window_scratch *scratch)
 {
 	const struct lifetime *lifetime = &view->series->lifetime;
 	uint128 sum = lifetime_sum(lifetime);
 	struct window_summary summary = {0};
+	msgpack_sbuffer *buffer = packer->data;
+	struct put area, *put = &area;
 
-	pack_u64(packer, "count", lifetime->count);
+	if (!put_begin(put, buffer,
+		       TIMER_SIZE_MAX + view->series->histogram.length * PUT_NUMBER_MAX)) {
+		log_line("out of memory: nothing is lost; start the agent again");
+		log_stop(); /* which waits for the line */
+		abort();
+	}
+	put_u64(put, "count", lifetime->count);
 	if (lifetime->count != 0) {
 		window_summarise(view->series->window, scratch, &summary);
 		if (sum >> 64 == 0)
-			pack_u64(packer, "sum", (uint64_t)sum);
+			put_u64(put, "sum", (uint64_t)sum);
 		else
-			pack_real(packer, "sum", (double)sum);
-		pack_u64(packer, "min", lifetime->min);
-		pack_u64(packer, "max", lifetime->max);
-		pack_real(packer, "mean", lifetime_mean(lifetime));
-		pack_real(packer, "std", lifetime_std(lifetime));
-		encode_quantiles(packer, view->series);
-		encode_window(packer, view->series->window, &summary);
-		encode_histogram(packer, &view->series->histogram);
+			put_real(put, "sum", (double)sum);
+		put_u64(put, "min", lifetime->min);
+		put_u64(put, "max", lifetime->max);
+		put_real(put, "mean", lifetime_mean(lifetime));
+		put_real(put, "std", lifetime_std(lifetime));
+		encode_quantiles(put, view->series);
+		encode_window(put, view->series->window, &summary);
+		encode_histogram(put, &view->series->histogram);
 	}
 	if (view->slices != NULL)
-		encode_time_windows(packer, view->slices);
+		encode_time_windows(put, view->slices);
 	if (view->entry->target != 0)
-		encode_target(packer, view->entry, view->series);
+		encode_target(put, view->entry, view->series);
 	if (view->deadline)
-		encode_period(packer, view, &summary, scratch);
+		encode_period(put, view, &summary, scratch);
+	put_end(put, buffer);
 }
 
 /* The names of a state set, which stand in one text with bars between them. */

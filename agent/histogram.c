@@ -266,13 +266,28 @@ bool histogram_trim_range(const struct histogram *h, uint32_t *first, uint32_t *
 
 /* Walks the samples in ascending order; ranks asked for must not descend. */
 struct cursor {
-	const struct histogram *h;
+	const struct counters *c;
 	uint64_t passed; /* samples up to and including the bucket */
 	uint32_t next;   /* offset of the bucket after it */
 	double middle;   /* of the bucket, within [min, max] */
 	double min;
 	double max;
 };
+
+/* The compiler makes four loops of this one. */
+static inline __attribute__((always_inline)) void cursor_walk(struct cursor *c, uint64_t rank,
+							      uint32_t width)
+{
+	const void *at = c->c->at;
+	uint64_t passed = c->passed;
+	uint32_t next = c->next;
+
+	/* Counts that were damaged on the way may be fewer than they should be. */
+	while (rank >= passed && next < c->c->length)
+		passed += counter_get(at, next++, width);
+	c->passed = passed;
+	c->next = next;
+}
 
 /* The sample at `rank`, estimated. */
 static double cursor_seek(struct cursor *c, uint64_t rank)
@@ -281,11 +296,22 @@ static double cursor_seek(struct cursor *c, uint64_t rank)
 
 	if (rank < c->passed)
 		return c->middle;
-	do {
-		assert(c->next < c->h->length);
-		c->passed += c->h->buckets[c->next++];
-	} while (rank >= c->passed);
-	middle = histogram_middle(c->h->first + c->next - 1);
+	switch (c->c->width) {
+	case 0:
+		cursor_walk(c, rank, 0);
+		break;
+	case 1:
+		cursor_walk(c, rank, 1);
+		break;
+	case 2:
+		cursor_walk(c, rank, 2);
+		break;
+	default:
+		cursor_walk(c, rank, 3);
+	}
+	if (c->next == 0)
+		return c->middle;
+	middle = histogram_middle(c->c->first + c->next - 1);
 	middle = middle > c->min ? middle : c->min;
 	c->middle = middle < c->max ? middle : c->max;
 	return c->middle;
@@ -299,13 +325,12 @@ static double sample_at(struct cursor *c, uint64_t rank, uint64_t count)
 	return rank == 0 ? c->min : cursor_seek(c, rank);
 }
 
-void histogram_quantiles(const struct histogram *h, uint64_t min, uint64_t max,
-			 const double quantiles[], double results[], size_t count)
+void counters_quantiles(const struct counters *c, uint64_t samples, uint64_t min, uint64_t max,
+			const double quantiles[], double results[], size_t count)
 {
 	struct cursor low = {
-		.h = h, .passed = h->zero_count, .min = (double)min, .max = (double)max};
+		.c = c, .passed = c->zero_count, .min = (double)min, .max = (double)max};
 	struct cursor high;
-	uint64_t samples = histogram_count(h);
 	size_t i;
 
 	assert(samples > 0 && min <= max);
@@ -327,6 +352,20 @@ void histogram_quantiles(const struct histogram *h, uint64_t min, uint64_t max,
 					   rank.fraction);
 		}
 	}
+}
+
+void histogram_quantiles(const struct histogram *h, uint64_t min, uint64_t max,
+			 const double quantiles[], double results[], size_t count)
+{
+	struct counters c = {
+		.at = h->buckets,
+		.width = 3,
+		.first = h->first,
+		.length = h->length,
+		.zero_count = h->zero_count,
+	};
+
+	counters_quantiles(&c, histogram_count(h), min, max, quantiles, results, count);
 }
 
 double histogram_quantile(const struct histogram *h, uint64_t min, uint64_t max, double quantile)

@@ -125,4 +125,33 @@ void histogram_quantiles(const struct histogram *h, uint64_t min, uint64_t max,
 			 const double quantiles[], double results[], size_t count);
 double histogram_quantile(const struct histogram *h, uint64_t min, uint64_t max, double quantile);
 
+/* Buckets whose counts take 2^width bytes each, as time windows keep them. */
+struct counters {
+	const void *at;
+	uint32_t width; /* 0 to 3 */
+	uint32_t first; /* the index of the first one */
+	uint32_t length;
+	uint64_t zero_count;
+};
+
+/* With a constant width this is one load. */
+static inline __attribute__((always_inline)) uint64_t counter_get(const void *counters, uint32_t i,
+								  uint32_t width)
+{
+	switch (width) {
+	case 0:
+		return ((const uint8_t *)counters)[i];
+	case 1:
+		return ((const uint16_t *)counters)[i];
+	case 2:
+		return ((const uint32_t *)counters)[i];
+	default:
+		return ((const uint64_t *)counters)[i];
+	}
+}
+
+/* As histogram_quantiles(), of `samples` in all. */
+void counters_quantiles(const struct counters *c, uint64_t samples, uint64_t min, uint64_t max,
+			const double quantiles[], double results[], size_t count);
+
 #endif /* SHMBUS_AGENT_HISTOGRAM_H */

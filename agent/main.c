@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - start the threads, wait for a signal, stop them in order. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "agent.h"
 #include "buslock.h"
+#include "confine.h"
 #include "log.h"
 
 /* Each session takes a descriptor. */
@@ -20,6 +22,16 @@ static void descriptors_raise(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* Whoever starts the agent without standard descriptors must not find its lines in shared memory:
+ * the next file that is opened would get number 2. */
+static bool descriptors_fill(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
 }
 
 /* Before any thread exists, liburcu's own included, so that sigwait() gets the signals. */
@@ -61,13 +73,43 @@ static int lock_or_explain(const struct options *options)
 	return fd;
 }
 
+/* An agent from taking the bus to giving it back. Returns the exit status. */
+static int serve(struct agent *agent, const struct options *options, const sigset_t *signals)
+{
+	int error, status, lock_fd = lock_or_explain(options);
+
+	if (lock_fd < 0)
+		return 1;
+	descriptors_raise();
+	/* Before there is a second thread, and before anything that others wrote is read. */
+	log_hold();
+	confine(options);
+	error = log_start();
+	if (error == 0)
+		error = agent_init(agent, options);
+	if (error != 0) {
+		log_line("cannot start: %s", strerror(-error));
+		return 1;
+	}
+	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
+		 (int)getpid(), (unsigned long long)(options->interval_ns / 1000000));
+	status = run(agent, signals);
+	/* What is written is written: the next one need not wait for the rest. */
+	close(lock_fd);
+	agent_free(agent);
+	log_line("stopped");
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	static struct agent agent;
 	struct options options;
 	sigset_t signals;
-	int error, lock_fd, status;
+	int status;
 
+	if (!descriptors_fill())
+		return 1; /* there may be nowhere to say so */
 	switch (options_parse(argc, argv, &options)) {
 	case OPTIONS_EXIT_OK:
 		return 0;
@@ -79,23 +121,11 @@ int main(int argc, char **argv)
 	log_setup(agent.options.bus, options.verbose);
 	memcpy(agent.options.bus, options.bus, sizeof options.bus);
 	signals_block(&signals);
-	/* Before the bus is taken: it lasts some milliseconds, in which another may still work. */
-	counter_init(&agent.counter);
-	lock_fd = lock_or_explain(&options);
-	if (lock_fd < 0)
-		return 1;
-	descriptors_raise();
-	error = agent_init(&agent, &options);
-	if (error != 0) {
-		log_line("cannot start: %s", strerror(-error));
-		return 1;
-	}
-	log_line("version %s, pid %d, a snapshot every %llu ms", SHMBUS_VERSION_STRING,
-		 (int)getpid(), (unsigned long long)(options.interval_ns / 1000000));
-	status = run(&agent, &signals);
-	/* What is written is written: the next one need not wait for the rest. */
-	close(lock_fd);
-	agent_free(&agent);
-	log_line("stopped");
+	counter_begin(&agent.counter);
+	/* It lasts some milliseconds, in which another agent may still work. */
+	if (options.handover)
+		counter_wait(&agent.counter);
+	status = serve(&agent, &options, &signals);
+	log_stop();
 	return status;
 }

@@ -2,10 +2,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <shmbus/producer.h>
@@ -38,8 +40,14 @@ static const char help[] =
 	"                            (default 1000)\n"
 	"      --allow-uid USER      also drain producers of this user (name, number or\n"
 	"                            \"all\"); may be repeated up to 16 times\n"
+	"      --allow-group GROUP   also drain producers that let this group (name or\n"
+	"                            number) write to their segments: $SHMBUS_GROUP of\n"
+	"                            theirs; may be repeated up to 16 times\n"
 	"      --snapshot-mode MODE  who may read snapshots: 0600, 0640 or 0644\n"
-	"                            (default 0644)\n"
+	"                            (default 0644, with --snapshot-group 0640)\n"
+	"      --snapshot-group GROUP\n"
+	"                            the group of snapshots (name or number)\n"
+	"      --no-seccomp          do not filter system calls\n"
 	"      --handover            take the bus over from the agent that has it\n"
 	"  -v, --verbose             say when sessions come and go\n"
 	"  -h, --help                this text\n"
@@ -62,7 +70,10 @@ enum {
 	OPTION_METRICS,
 	OPTION_WINDOW,
 	OPTION_UID,
+	OPTION_GID,
 	OPTION_MODE,
+	OPTION_SNAPSHOT_GROUP,
+	OPTION_NO_SECCOMP,
 	OPTION_HANDOVER,
 };
 
@@ -76,7 +87,10 @@ static const struct option long_options[] = {
 	{"max-metrics", required_argument, NULL, OPTION_METRICS},
 	{"window", required_argument, NULL, OPTION_WINDOW},
 	{"allow-uid", required_argument, NULL, OPTION_UID},
+	{"allow-group", required_argument, NULL, OPTION_GID},
 	{"snapshot-mode", required_argument, NULL, OPTION_MODE},
+	{"snapshot-group", required_argument, NULL, OPTION_SNAPSHOT_GROUP},
+	{"no-seccomp", no_argument, NULL, OPTION_NO_SECCOMP},
 	{"handover", no_argument, NULL, OPTION_HANDOVER},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -138,20 +152,53 @@ static bool count_parse(const char *option, const char *text, uint32_t min, uint
 	return true;
 }
 
-static bool uid_add(const char *text, struct options *out)
+/* Users and groups alike; the largest number means none. */
+static bool id_parse(const char *text, uint32_t *out)
 {
 	const char *rest;
 	uint64_t number;
+
+	if (!number_parse(text, &rest, &number) || *rest != '\0' || number >= UINT32_MAX)
+		return false;
+	*out = (uint32_t)number;
+	return true;
+}
+
+static bool group_parse(const char *option, const char *text, gid_t *out)
+{
+	const struct group *group;
+
+	if (id_parse(text, out))
+		return true;
+	group = getgrnam(text);
+	if (group == NULL)
+		return usage_error(option, text, "no such group; a name or a number");
+	*out = group->gr_gid;
+	return true;
+}
+
+static bool gid_add(const char *text, struct options *out)
+{
+	if (out->gid_count == OPTIONS_IDS_MAX)
+		return usage_error("--allow-group", text, "at most 16 groups");
+	if (!group_parse("--allow-group", text, &out->gids[out->gid_count]))
+		return false;
+	out->gid_count++;
+	return true;
+}
+
+static bool uid_add(const char *text, struct options *out)
+{
 	struct passwd *user;
 
 	if (strcmp(text, "all") == 0) {
 		out->allow_all = true;
 		return true;
 	}
-	if (out->uid_count == OPTIONS_UIDS_MAX)
+	if (out->uid_count == OPTIONS_IDS_MAX)
 		return usage_error("--allow-uid", text, "at most 16 users, or \"all\"");
-	if (number_parse(text, &rest, &number) && *rest == '\0' && number < UINT32_MAX) {
-		out->uids[out->uid_count++] = (uid_t)number;
+	if (id_parse(text, &out->uids[out->uid_count])) {
+		out->uid_count++;
 		return true;
 	}
 	user = getpwnam(text);
@@ -201,6 +248,11 @@ static bool option_apply(int option, const char *value, struct options *out)
 				   &out->window);
 	case OPTION_UID:
 		return uid_add(value, out);
+	case OPTION_GID:
+		return gid_add(value, out);
+	case OPTION_SNAPSHOT_GROUP:
+		out->snapshot_group = true;
+		return group_parse("--snapshot-group", value, &out->snapshot_gid);
 	default:
 		return mode_parse(value, out);
 	}
@@ -237,7 +289,6 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 		.sessions_max = 4096,
 		.metrics_max = 1024,
 		.window = SHMBUS_WINDOW_DEFAULT,
-		.snapshot_mode = 0644,
 	};
 	while ((option = getopt_long(argc, argv, "b:i:d:vhV", long_options, NULL)) != -1) {
 		switch (option) {
@@ -253,6 +304,9 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 		case OPTION_HANDOVER:
 			out->handover = true;
 			break;
+		case OPTION_NO_SECCOMP:
+			out->no_seccomp = true;
+			break;
 		case '?':
 			fputs("Try 'shmbus-agent --help'.\n", stderr);
 			return OPTIONS_EXIT_USAGE;
@@ -266,15 +320,23 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 			argv[optind]);
 		return OPTIONS_EXIT_USAGE;
 	}
+	if (out->snapshot_mode == 0)
+		out->snapshot_mode = out->snapshot_group ? 0640 : 0644;
 	return bus_resolve(out) ? OPTIONS_RUN : OPTIONS_EXIT_USAGE;
 }
 
-bool options_uid_allowed(const struct options *options, uid_t uid)
+bool options_owner_allowed(const struct options *options, uid_t uid, gid_t gid, mode_t mode)
 {
+	if (mode & S_IWOTH)
+		return false;
 	if (options->allow_all || uid == geteuid())
 		return true;
 	for (uint32_t i = 0; i < options->uid_count; i++)
 		if (options->uids[i] == uid)
+			return true;
+	/* Only a member of a group can have given it the file. */
+	for (uint32_t i = 0; i < options->gid_count && (mode & S_IWGRP) != 0; i++)
+		if (options->gids[i] == gid)
 			return true;
 	return false;
 }

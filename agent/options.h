@@ -9,7 +9,7 @@
 
 #include <shmbus/types.h>
 
-#define OPTIONS_UIDS_MAX 16
+#define OPTIONS_IDS_MAX 16
 
 struct options {
 	char bus[SHMBUS_BUS_SIZE];
@@ -21,10 +21,15 @@ struct options {
 	uint32_t metrics_max;    /* names in the bus totals */
 	uint32_t window;         /* samples in an exact window, unless the metric says */
 	mode_t snapshot_mode;    /* who may read snapshots */
-	bool allow_all;          /* producers of any user */
-	uint32_t uid_count;      /* else the agent's own and these */
-	uid_t uids[OPTIONS_UIDS_MAX];
+	bool snapshot_group;     /* they belong to this group: */
+	gid_t snapshot_gid;
+	bool allow_all;     /* producers of any user */
+	uint32_t uid_count; /* else the agent's own and these */
+	uid_t uids[OPTIONS_IDS_MAX];
+	uint32_t gid_count; /* and segments that these groups may write to */
+	gid_t gids[OPTIONS_IDS_MAX];
 	bool handover;
+	bool no_seccomp;
 	bool verbose;
 };
 
@@ -36,7 +41,8 @@ enum options_outcome {
 
 enum options_outcome options_parse(int argc, char **argv, struct options *out);
 
-/* Whether segments of a user are drained. */
-bool options_uid_allowed(const struct options *options, uid_t uid);
+/* Whether a segment with this owner, group and mode is drained; never one that anybody may write
+ * to. */
+bool options_owner_allowed(const struct options *options, uid_t uid, gid_t gid, mode_t mode);
 
 #endif /* SHMBUS_AGENT_OPTIONS_H */

@@ -211,6 +211,7 @@ static void state_save(struct persist *persist, struct session *session)
 		.derived_count = live->derived_count,
 		.label_count = live->label_count,
 		.flags = live->flags,
+		.changes = live->changes,
 		.overflow = live->overflow,
 		.sign_ns = live->sign_ns,
 		.end_time_unix_ns = live->end_time_unix_ns,
@@ -248,18 +249,22 @@ bool persist_session(struct persist *persist, struct session *session)
 
 /* ---- time windows ---- */
 
+/* They are large and seldom saved: each time in a cell of their own, which counts with the commit
+ * that frees the one before. */
 static void slices_write(struct persist *persist, struct cell *cell, const struct slices *slices,
 			 uint64_t key, uint64_t number)
 {
 	struct stored_slices whose = {key, number};
-	uint32_t size = (uint32_t)slices_saved_size(slices);
+	uint64_t size = slices_saved_size(slices);
+	struct cell fresh;
 
-	if (size == 0)
+	if (size == 0 ||
+	    !room_said(persist, cell_take(&persist->store, &fresh, &whose, sizeof whose, 0, size)))
 		return;
-	if (!room_said(persist, cell_fits(cell, size) ||
-					cell_replace(persist, cell, &whose, sizeof whose, size)))
-		return;
-	slices_save(slices, cell_write(&persist->store, cell, CELL_SLICES, size));
+	slices_save(slices, cell_body(&fresh));
+	cell_write(&persist->store, &fresh, CELL_SLICES, 0);
+	cell_drop(&persist->store, cell);
+	*cell = fresh;
 }
 
 void persist_slices(struct persist *persist, struct session *session)

@@ -74,7 +74,7 @@ struct stored_state {
 	uint32_t derived_count;
 	uint32_t label_count;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t changes; /* of the segment's tables that this is from; 0: read them again */
 	uint64_t overflow;
 	uint64_t sign_ns;
 	uint64_t end_time_unix_ns;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,15 +10,8 @@
 
 #include "process.h"
 
-struct usage {
-	uint64_t cpu_ns;
-	uint64_t start_jiffies;
-	uint64_t rss_bytes;
-	uid_t uid;
-};
-
 /* Fields of proc(5)'s stat, counted from 1; the name in field 2 may hold anything. */
-static bool usage_parse(char *text, struct usage *out)
+static bool usage_parse(char *text, struct process_usage *out)
 {
 	char *field = strrchr(text, ')');
 	uint64_t values[25] = {0};
@@ -38,7 +32,8 @@ static bool usage_parse(char *text, struct usage *out)
 	return true;
 }
 
-static bool usage_read(const char *path, struct usage *out)
+/* Returns 0 or -errno. */
+static int usage_read(const char *path, struct process_usage *out)
 {
 	char text[1024];
 	struct stat status;
@@ -46,14 +41,20 @@ static bool usage_read(const char *path, struct usage *out)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return false;
+		return -errno;
 	got = fstat(fd, &status) == 0 ? read(fd, text, sizeof text - 1) : -1;
 	close(fd);
 	if (got <= 0)
-		return false;
+		return -ESRCH;
 	text[got] = '\0';
 	out->uid = status.st_uid;
-	return usage_parse(text, out);
+	return usage_parse(text, out) ? 0 : -EBADMSG;
+}
+
+/* The agent's want, which says nothing about the process that it looks at. */
+static bool want(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EINTR;
 }
 
 static bool worth_showing(uint64_t old, uint64_t new, uint64_t step)
@@ -61,19 +62,40 @@ static bool worth_showing(uint64_t old, uint64_t new, uint64_t step)
 	return old > new ? old - new >= step : new - old >= step;
 }
 
-void process_sample(struct session *session, uint64_t now_ns)
+/* NULL: it is not known yet, and there is no budget left. */
+static const struct process_look *process_look(struct process_looks *looks, int32_t pid)
+{
+	struct process_look *look = &looks->looks[(uint32_t)pid % PROCESS_LOOKS];
+	char path[40];
+
+	if (look->taken && look->pid == pid)
+		return look;
+	if (looks->budget == 0)
+		return NULL;
+	looks->budget--;
+	look->taken = true;
+	look->pid = pid;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	look->error = usage_read(path, &look->usage);
+	return look;
+}
+
+void process_sample(struct session *session, uint64_t now_ns, struct process_looks *looks)
 {
 	struct session_process *process = &session->process;
-	struct usage usage;
-	char path[40];
+	const struct process_look *look;
+	struct process_usage usage;
 	uint32_t old_ppm = atomic_load_explicit(&process->cpu_ppm, memory_order_relaxed);
 	uint64_t old_rss = atomic_load_explicit(&process->rss_bytes, memory_order_relaxed);
 	uint64_t ppm = 0;
 
 	if (process->lost)
 		return;
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)session->consumer->header.pid);
-	if (!usage_read(path, &usage) || usage.uid != session->consumer->uid ||
+	look = process_look(looks, session->consumer->header.pid);
+	if (look == NULL || want(look->error))
+		return; /* at the next sweep */
+	usage = look->usage;
+	if (look->error != 0 || usage.uid != session->consumer->uid ||
 	    (process->sampled_ns != 0 && usage.start_jiffies != process->start_jiffies)) {
 		process->lost = true; /* another pid namespace, or gone */
 		return;
@@ -101,7 +123,7 @@ uint64_t process_self_cpu_ns(void)
 
 uint64_t process_self_rss_bytes(void)
 {
-	struct usage usage;
+	struct process_usage usage;
 
-	return usage_read("/proc/self/stat", &usage) ? usage.rss_bytes : 0;
+	return usage_read("/proc/self/stat", &usage) == 0 ? usage.rss_bytes : 0;
 }

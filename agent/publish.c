@@ -3,10 +3,12 @@
  * publish.c - after each checkpoint: time windows move on, sessions that changed are encoded,
  * and every interval the document is put in place.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
+#include "ahead.h"
 #include "encode.h"
 #include "log.h"
 #include "process.h"
@@ -15,6 +17,7 @@
 #define LOG_SIZE_FIRST (1u << 20)
 #define BUSY_RATIO 0.01 /* of a processor */
 #define BUSY_NS 10000000000u
+#define NS_PER_S 1000000000u
 
 struct publisher {
 	struct agent *agent;
@@ -36,18 +39,6 @@ struct publisher {
 };
 
 /* ---- the list of sessions ---- */
-
-static int by_start(const void *left, const void *right)
-{
-	const struct session *a = *(struct session *const *)left;
-	const struct session *b = *(struct session *const *)right;
-	uint64_t at = a->consumer->header.start_time_unix_ns;
-	uint64_t bt = b->consumer->header.start_time_unix_ns;
-
-	if (at != bt)
-		return at < bt ? -1 : 1;
-	return a->key < b->key ? -1 : a->key > b->key;
-}
 
 /* Room for what a document lists of so many sessions. */
 static bool extents_reserve(struct publisher *publisher, uint32_t count)
@@ -77,10 +68,10 @@ static void sessions_list(struct publisher *publisher)
 
 	if (!session_list_update(list, &publisher->agent->registry))
 		return;
+	session_list_known(list);
 	if (!extents_reserve(publisher, list->count))
 		list->count = publisher->capacity;
-	if (list->count != 0)
-		qsort(list->sessions, list->count, sizeof *list->sessions, by_start);
+	session_list_sort(list);
 }
 
 /* ---- time windows ---- */
@@ -101,6 +92,8 @@ static void session_slices_advance(struct session *session, uint64_t second)
 	for (uint32_t i = 0; i < session->committed.metric_count; i++) {
 		struct metric *metric = session->metrics[i];
 
+		if (session->committed.dirty)
+			ahead_slices(session, i + 1);
 		if (metric->timer &&
 		    slices_advance_one(&metric->slices, second, &metric->committed,
 				       lifetime_peak_take(&metric->committed.lifetime)))
@@ -108,12 +101,10 @@ static void session_slices_advance(struct session *session, uint64_t second)
 	}
 }
 
-static void slices_advance_all(struct publisher *publisher, uint64_t second)
+static void totals_slices_advance(struct publisher *publisher, uint64_t second)
 {
 	struct totals *totals = &publisher->agent->totals;
 
-	for (uint32_t i = 0; i < publisher->list.count; i++)
-		session_slices_advance(publisher->list.sessions[i], second);
 	for (uint32_t i = 0; i < totals->count; i++) {
 		struct total *total = totals->all[i];
 
@@ -168,15 +159,6 @@ static void session_finish(struct publisher *publisher, struct session *session)
 		       (size_t)session->published.size);
 }
 
-static void sessions_encode(struct publisher *publisher)
-{
-	publisher->numbers.encoded_sessions = 0;
-	msgpack_sbuffer_clear(&publisher->buffer);
-	for (uint32_t i = 0; i < publisher->list.count; i++)
-		if (must_encode(publisher->list.sessions[i]))
-			session_encode(publisher, publisher->list.sessions[i]);
-}
-
 /* What was encoded goes into the log; what has grown old in it goes to its end again. */
 static void sessions_append(struct publisher *publisher)
 {
@@ -202,27 +184,58 @@ static void sessions_append(struct publisher *publisher)
 	}
 }
 
-static void sessions_count(struct publisher *publisher)
+static void session_count(struct publisher *publisher, const struct session *session)
 {
 	struct encode_agent *numbers = &publisher->numbers;
-	struct agent *agent = publisher->agent;
 
+	numbers->memory_bytes += atomic_load_explicit(&session->agent_bytes, memory_order_relaxed);
+	if (session->committed.state >= SESSION_ENDED)
+		return;
+	numbers->sessions_active++;
+	totals_gauges_merge(&publisher->agent->totals, session);
+}
+
+/* The one way through all sessions: time windows move on, and where a document is due what has
+ * changed is encoded. */
+static void sessions_pass(struct publisher *publisher, uint64_t second, bool due)
+{
+	const struct session_list *list = &publisher->list;
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
+		const struct session *next = i + 1 < list->count ? list->sessions[i + 1] : NULL;
+
+		/* Of one without news little is looked at. */
+		if (next != NULL && !next->committed.dirty)
+			next = NULL;
+		if (next != NULL)
+			ahead_session(next);
+		session_slices_advance(session, second);
+		if (next != NULL)
+			ahead_slices(next, UINT32_MAX);
+		if (due) {
+			session_count(publisher, session);
+			if (must_encode(session))
+				session_encode(publisher, session);
+		}
+		if (next != NULL)
+			ahead_slices(next, 0);
+	}
+}
+
+static void sessions_encode(struct publisher *publisher, uint64_t second)
+{
+	struct encode_agent *numbers = &publisher->numbers;
+	const struct agent *agent = publisher->agent;
+
+	numbers->encoded_sessions = 0;
 	numbers->sessions_active = 0;
 	numbers->memory_bytes = 0;
-	totals_gauges_reset(&agent->totals);
-	for (uint32_t i = 0; i < publisher->list.count; i++) {
-		const struct session *session = publisher->list.sessions[i];
-
-		numbers->memory_bytes +=
-			atomic_load_explicit(&session->agent_bytes, memory_order_relaxed);
-		if (session->committed.state >= SESSION_ENDED)
-			continue;
-		numbers->sessions_active++;
-		totals_gauges_merge(&agent->totals, session);
-	}
-	numbers->sessions_ended =
-		atomic_load_explicit(&agent->sessions_ended, memory_order_relaxed);
-	numbers->sessions_lost = atomic_load_explicit(&agent->sessions_lost, memory_order_relaxed);
+	totals_gauges_reset(&publisher->agent->totals);
+	msgpack_sbuffer_clear(&publisher->buffer);
+	sessions_pass(publisher, second, true);
+	numbers->sessions_ended = agent->checkpoint.numbers.sessions_ended;
+	numbers->sessions_lost = agent->checkpoint.numbers.sessions_lost;
 	numbers->sessions = publisher->list.count;
 }
 
@@ -316,7 +329,7 @@ static int log_reserve(struct publisher *publisher)
 
 	if (needed <= publisher->log.size)
 		return 0;
-	error = snapshot_log_grow(&publisher->log, 2 * needed);
+	error = snapshot_log_grow(&publisher->log, needed);
 	if (error != 0)
 		return error;
 	for (uint32_t i = 0; i < publisher->list.count; i++) {
@@ -330,6 +343,24 @@ static int log_reserve(struct publisher *publisher)
 	return 0;
 }
 
+static const char *room_advice(int error)
+{
+	return error == -ENOSPC  ? "free space in /dev/shm"
+	       : error == -EROFS ? "mount /dev/shm writable"
+				 : "trying again at each tick";
+}
+
+/* What is encoded waits: sessions stay pending and are encoded again. */
+static void publish_failed(struct publisher *publisher, int error)
+{
+	publisher->numbers.publish_failures++;
+	if (publisher->failures++ == 0)
+		log_line("cannot publish: %s; %s", strerror(-error), room_advice(error));
+	for (uint32_t i = 0; i < publisher->list.count; i++)
+		publisher->list.sessions[i]->committed.dirty |=
+			publisher->list.sessions[i]->published.pending;
+}
+
 static void document_publish(struct publisher *publisher, uint64_t now_ns)
 {
 	struct encode_agent *numbers = &publisher->numbers;
@@ -340,17 +371,11 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 	numbers->time_unix_ns = clock_unix_ns();
 	numbers->interval_ns = publisher->agent->options.interval_ns;
 	self_measure(publisher, now_ns);
-	sessions_count(publisher);
-	sessions_encode(publisher);
+	sessions_encode(publisher, now_ns / NS_PER_S);
 	prefix_encode(publisher);
 	error = log_reserve(publisher);
 	if (error != 0) {
-		/* What is encoded waits: sessions stay pending and are encoded again. */
-		if (publisher->failures++ == 0)
-			log_line("cannot publish: %s; free space in /dev/shm", strerror(-error));
-		for (uint32_t i = 0; i < publisher->list.count; i++)
-			publisher->list.sessions[i]->committed.dirty |=
-				publisher->list.sessions[i]->published.pending;
+		publish_failed(publisher, error);
 		return;
 	}
 	if (publisher->failures != 0)
@@ -369,24 +394,31 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 		log_line("cannot make the snapshot in /dev/shm: %s", strerror(-error));
 		agent_fail(publisher->agent);
 	}
+	numbers->drain_lag_ns = 0;
 	numbers->publish_bytes = publisher->log.position - written;
 	numbers->publish_ns = clock_monotonic_ns() - now_ns;
 }
 
 static void tick(struct publisher *publisher)
 {
+	const struct checkpoint *checkpoint = &publisher->agent->checkpoint;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t interval_ns = publisher->agent->options.interval_ns;
 
+	/* There may be many checkpoints to a snapshot. */
+	if (checkpoint->numbers.drain_lag_ns > publisher->numbers.drain_lag_ns)
+		publisher->numbers.drain_lag_ns = checkpoint->numbers.drain_lag_ns;
 	rcu_read_lock();
 	sessions_list(publisher);
-	slices_advance_all(publisher, now_ns / 1000000000u);
+	totals_slices_advance(publisher, now_ns / NS_PER_S);
 	/* Half a millisecond of slack: a tick that comes a bit early is still this one. */
 	if (now_ns + 500000 >= publisher->next_ns) {
 		document_publish(publisher, now_ns);
 		publisher->next_ns += interval_ns;
 		if (publisher->next_ns <= now_ns)
 			publisher->next_ns = now_ns + interval_ns;
+	} else {
+		sessions_pass(publisher, now_ns / NS_PER_S, false);
 	}
 	rcu_read_unlock();
 }
@@ -394,8 +426,10 @@ static void tick(struct publisher *publisher)
 static bool publisher_init(struct publisher *publisher)
 {
 	uint32_t window = SHMBUS_WINDOW_MAX;
-	int error = snapshot_log_open(&publisher->log, publisher->agent->options.bus,
-				      publisher->agent->options.snapshot_mode, LOG_SIZE_FIRST);
+	const struct options *options = &publisher->agent->options;
+	gid_t group = options->snapshot_group ? options->snapshot_gid : (gid_t)-1;
+	int error = snapshot_log_open(&publisher->log, options->bus, options->snapshot_mode, group,
+				      LOG_SIZE_FIRST);
 
 	if (error != 0) {
 		log_line("cannot make the snapshot in /dev/shm: %s", strerror(-error));
@@ -423,7 +457,7 @@ void *publish_thread(void *data)
 {
 	struct publisher publisher = {.agent = data};
 	struct agent *agent = data;
-	struct checkpoint *checkpoint = &agent->checkpoint;
+	struct turns *turns = &agent->checkpoint.turns;
 	uint64_t done = 0;
 	bool able;
 
@@ -433,17 +467,15 @@ void *publish_thread(void *data)
 		agent_fail(agent);
 	while (able && !agent_stopping(agent)) {
 		uint32_t seen = event_value(&agent->publish_event);
-		/* A-checkpoint acquire: the committed state is whole; pairs with R-checkpoint. */
-		uint64_t taken = atomic_load_explicit(&checkpoint->taken, memory_order_acquire);
+		uint64_t taken = turns_taken(turns);
 
 		if (taken == done) {
-			event_wait(&agent->publish_event, seen, clock_monotonic_ns() + 1000000000u);
+			event_wait(&agent->publish_event, seen, clock_monotonic_ns() + NS_PER_S);
 			continue;
 		}
 		tick(&publisher);
 		done = taken;
-		/* R-published release: the committed state is read no more. */
-		atomic_store_explicit(&checkpoint->published, taken, memory_order_release);
+		turns_done(turns, taken);
 	}
 	publisher_free(&publisher);
 	rcu_unregister_thread();

@@ -17,8 +17,15 @@
 #include "process.h"
 
 #define SWEEP_NS 200000000u
+#define SWEEP_PARTS 5 /* the living are asked for their locks in turn, all of them in a second */
 #define PROCESS_NS 1000000000u
 #define PROCESS_PER_SWEEP 16 /* about 10 us each: 0.1 % of a core */
+
+struct sweep {
+	uint64_t now_ns;
+	uint64_t number;
+	struct process_looks looks;
+};
 
 /* The producer's goodbye, read with pread: the mapping is the drain thread's. */
 static bool said_goodbye(const struct session *session)
@@ -57,14 +64,18 @@ static void segment_unlink(struct session *session)
 		 session->consumer->segment, strerror(errno));
 }
 
-/* A segment that is still there would be found again, and its counters counted again. */
+/* A segment that is still there would be found again, and its counters counted again. What forbade
+ * to remove it may be over. */
 static bool segment_there(const struct session *session)
 {
 	char path[128];
 	struct stat named;
 
 	snprintf(path, sizeof path, "/dev/shm%s", session->consumer->segment);
-	return session->unremoved && lstat(path, &named) == 0;
+	if (!session->unremoved || lstat(path, &named) != 0)
+		return false;
+	return named.st_ino != session->inode || named.st_dev != session->device ||
+	       unlink(path) != 0;
 }
 
 static void bury(struct session *session, uint64_t now_ns)
@@ -97,25 +108,31 @@ static bool expired(const struct agent *agent, const struct session *session, ui
 	return !segment_there(session);
 }
 
-static void look(struct agent *agent, struct session *session, uint64_t now_ns,
-		 uint32_t *process_budget)
+/* A death is most often heard of when it comes: somebody closed the segment. This finds those that
+ * were not. */
+static void look_at_living(struct agent *agent, struct session *session, struct sweep *sweep)
+{
+	if ((session->key + sweep->number) % SWEEP_PARTS != 0)
+		return;
+	death_look(agent, session);
+	if (sweep->now_ns - session->process.sampled_ns >= PROCESS_NS - SWEEP_NS / 2 &&
+	    !session->process.lost)
+		process_sample(session, sweep->now_ns, &sweep->looks);
+}
+
+static void look(struct agent *agent, struct session *session, struct sweep *sweep)
 {
 	switch (atomic_load_explicit(&session->stage, memory_order_acquire)) {
 	case SESSION_LIVE:
-		death_look(agent, session);
-		if (*process_budget > 0 && now_ns - session->process.sampled_ns >= PROCESS_NS &&
-		    !session->process.lost) {
-			(*process_budget)--;
-			process_sample(session, now_ns);
-		}
+		look_at_living(agent, session, sweep);
 		break;
 	case SESSION_DYING:
 		break;
 	case SESSION_DRAINED:
-		bury(session, now_ns);
+		bury(session, sweep->now_ns);
 		break;
 	case SESSION_GONE:
-		if (expired(agent, session, now_ns))
+		if (expired(agent, session, sweep->now_ns))
 			atomic_store_explicit(&session->stage, SESSION_EXPIRED,
 					      memory_order_release);
 		break;
@@ -127,17 +144,17 @@ static void look(struct agent *agent, struct session *session, uint64_t now_ns,
 	}
 }
 
-static void sweep(struct agent *agent)
+static void sweep_run(struct agent *agent, struct sweep *sweep)
 {
-	uint64_t now_ns = clock_monotonic_ns();
-	uint32_t process_budget = PROCESS_PER_SWEEP;
 	struct cds_lfht_iter iterator;
 	struct session *session;
 
+	sweep->now_ns = clock_monotonic_ns();
+	sweep->looks = (struct process_looks){.budget = PROCESS_PER_SWEEP};
 	rcu_read_lock();
 	registry_for_each(&agent->registry, iterator, session)
 	{
-		look(agent, session, now_ns, &process_budget);
+		look(agent, session, sweep);
 	}
 	rcu_read_unlock();
 }
@@ -161,6 +178,7 @@ static void hints_follow(struct agent *agent)
 void *reap_thread(void *data)
 {
 	struct agent *agent = data;
+	struct sweep sweep = {0};
 	uint64_t next_sweep = 0;
 
 	rcu_register_thread();
@@ -172,8 +190,13 @@ void *reap_thread(void *data)
 		now_ns = clock_monotonic_ns();
 		if (atomic_exchange_explicit(&agent->finished, false, memory_order_acquire) ||
 		    now_ns >= next_sweep) {
-			sweep(agent);
-			next_sweep = now_ns + SWEEP_NS;
+			/* One that comes early, for what has finished, does not move the turn on.
+			 */
+			if (now_ns >= next_sweep) {
+				next_sweep = now_ns + SWEEP_NS;
+				sweep.number++;
+			}
+			sweep_run(agent, &sweep);
 		}
 		event_wait(&agent->reap_event, seen, next_sweep);
 	}

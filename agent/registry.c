@@ -136,3 +136,33 @@ void registry_free(struct registry *registry)
 	rcu_barrier();
 	cds_lfht_destroy(registry->table, NULL);
 }
+
+void session_list_known(struct session_list *list)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < list->count; i++)
+		if (list->sessions[i]->committed.known)
+			list->sessions[kept++] = list->sessions[i];
+	if (kept != list->count)
+		list->generation = UINT64_MAX; /* look again at the next tick */
+	list->count = kept;
+}
+
+static int by_start(const void *left, const void *right)
+{
+	const struct session *a = *(struct session *const *)left;
+	const struct session *b = *(struct session *const *)right;
+	uint64_t at = a->consumer->header.start_time_unix_ns;
+	uint64_t bt = b->consumer->header.start_time_unix_ns;
+
+	if (at != bt)
+		return at < bt ? -1 : 1;
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+void session_list_sort(struct session_list *list)
+{
+	if (list->count != 0)
+		qsort(list->sessions, list->count, sizeof *list->sessions, by_start);
+}

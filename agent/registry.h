@@ -53,6 +53,13 @@ void session_list_free(struct session_list *list);
 /* Appends one; false without memory. For lists that are not the registry's. */
 bool session_list_add(struct session_list *list, struct session *session);
 
+/* Leaves out those that no checkpoint has yet: were the agent killed now, the next agent would not
+ * know them yet, and the number of sessions would go back. The next update looks again. */
+void session_list_known(struct session_list *list);
+
+/* By start time. */
+void session_list_sort(struct session_list *list);
+
 /* The session that an iterator is at; NULL after the last one. */
 static inline struct session *registry_at(struct cds_lfht_iter *iterator)
 {

@@ -37,6 +37,8 @@ struct rejects_view {
 
 struct rejects {
 	pthread_mutex_t writers;
+	uint64_t span_ns; /* since when lines are counted */
+	uint32_t lines;   /* in the log since then; also under the lock */
 	ck_sequence_t sequence;
 	struct rejects_view view;
 };

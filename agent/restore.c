@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "drain.h"
 #include "log.h"
 #include "restore.h"
 #include "restoring.h"
 #include "stored_check.h"
+
+/* About what a session of one writer takes beside its metrics, and a metric with the default
+ * window. */
+#define SESSION_MEMORY 28672u
+#define METRIC_MEMORY 12288u
+#define HEAP_MIN (1u << 20) /* from here on it is worth while */
+#define HEAP_MAX (1 << 29)
+#define PAGE ((uintptr_t)4096)     /* or more */
+#define GLIBC_DEFAULT (128 * 1024) /* of both that are set */
 
 /* ---- all together ---- */
 
@@ -92,18 +106,34 @@ static void accounts_adopt(struct restoring *restoring, struct session *session)
 	restoring->agent->totals.overflow += committed->overflow;
 }
 
+static bool owner_allowed(const struct agent *agent, const struct session *session)
+{
+	const struct shmbus_consumer *consumer = session->consumer;
+
+	return options_owner_allowed(&agent->options, consumer->uid, consumer->gid, consumer->mode);
+}
+
 /* Live again, or finished: its rings were read to the end, or are gone. */
 static void stage_set(struct agent *agent, struct session *session)
 {
 	struct session_live *live = &session->live;
+	const char *reason = session->consumer->reason[0] != '\0'
+				     ? session->consumer->reason
+				     : "its segment went away while no agent ran";
 	bool attached = session->consumer->fd >= 0;
 
+	/* This agent may have been told less than the last one. */
+	if (attached && live->state < SESSION_ENDED && !owner_allowed(agent, session)) {
+		drain_give_back(session);
+		shmbus_consumer_detach(session->consumer);
+		attached = false;
+		reason = "the agent may not drain its owner's segments any more";
+	}
 	if (live->state >= SESSION_ENDED || !attached) {
 		if (live->state < SESSION_ENDED) {
 			live->state = SESSION_LOST;
 			live->end_time_unix_ns = clock_unix_ns();
-			snprintf(live->reason, sizeof live->reason,
-				 "its segment went away while no agent ran");
+			snprintf(live->reason, sizeof live->reason, "%s", reason);
 		}
 		live->dying = true;
 		/* At once, so that what was counted before does not go back for a moment. */
@@ -131,7 +161,6 @@ static void session_adopt(struct restoring *restoring, struct session *session)
 	accounts_adopt(restoring, session);
 	stage_set(agent, session);
 	session->live.dirty = DIRTY_ALL;
-	atomic_fetch_add(&agent->sessions_total, 1);
 	registry_add(&agent->registry, session);
 }
 
@@ -164,15 +193,29 @@ static void recents_load(struct restoring *restoring, struct cell cell)
 	agent->persist.recent_stored = agent->recent.finished;
 }
 
-static void each(struct restoring *restoring, enum cell_kind kind,
-		 void (*load)(struct restoring *restoring, struct cell cell))
+static void cells_count(struct restoring *restoring)
 {
 	struct cell_header *at = NULL;
 	struct cell cell;
 
 	while ((at = store_next(restoring_store(restoring), at, &cell)) != NULL)
-		if (cell_kind(&cell) == kind)
-			load(restoring, cell);
+		restoring->cells[cell_kind(&cell)]++;
+}
+
+/* No further than to the last cell of the kind. */
+static void each(struct restoring *restoring, enum cell_kind kind,
+		 void (*load)(struct restoring *restoring, struct cell cell))
+{
+	uint32_t left = restoring->cells[kind];
+	struct cell_header *at = NULL;
+	struct cell cell;
+
+	while (left > 0 && (at = store_next(restoring_store(restoring), at, &cell)) != NULL) {
+		if (cell_kind(&cell) != kind)
+			continue;
+		load(restoring, cell);
+		left--;
+	}
 }
 
 static void left_out_free(struct restoring *restoring)
@@ -198,13 +241,73 @@ static void numbers_begin(struct agent *agent)
 	agent->checkpoint.numbers.clock_backward_total = stored->clock_backward_total;
 	atomic_store(&agent->sessions_ended, stored->sessions_ended);
 	atomic_store(&agent->sessions_lost, stored->sessions_lost);
-	atomic_store(&agent->sessions_total, stored->sessions_ended + stored->sessions_lost);
 }
 
-void restore(struct agent *agent)
+/* ---- memory ---- */
+
+/*
+ * Lets the heap grow by so much at once, in huge pages: small ones, each with a fault of its own,
+ * take a third of a restart with thousands of sessions. Where there is not so much address space,
+ * or there are no huge pages, it is slower and no different.
+ */
+static void heap_prepare(size_t bytes)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	void *volatile first, *volatile second; /* else the compiler leaves out both calls */
+	uintptr_t start, end;
+
+	if (bytes < HEAP_MIN)
+		return;
+	start = (uintptr_t)sbrk(0) / page * page + page;
+	/* Until heap_done() nothing that is freed gives back what is free at the heap's end. */
+	if (mallopt(M_TRIM_THRESHOLD, INT_MAX) == 0)
+		return;
+	mallopt(M_TOP_PAD, bytes < HEAP_MAX ? (int)bytes : HEAP_MAX);
+	/* The heap has room for one of them at most, and grows. */
+	first = malloc(GLIBC_DEFAULT - 1024);
+	second = malloc(GLIBC_DEFAULT - 1024);
+	free(first);
+	free(second);
+	/* At once: where so much is not to be had, less may be. */
+	mallopt(M_TOP_PAD, GLIBC_DEFAULT);
+	end = (uintptr_t)sbrk(0) / page * page;
+	if (end > start)
+		madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
+/* What was too much goes back to the kernel, with one of the next pieces that are freed. */
+static void heap_done(void)
+{
+	mallopt(M_TRIM_THRESHOLD, GLIBC_DEFAULT);
+}
+
+/* ---- all of it ---- */
+
+/* As if this agent had never begun: nothing counts before a commit. */
+static int give_up(struct restoring *restoring)
+{
+	log_line("cannot take up the last agent's sessions: %s; its checkpoint stays as it is%s",
+		 strerror(-restoring->error),
+		 restoring->error == -EMFILE ? ": raise LimitNOFILE" : "");
+	for (uint32_t i = 0; i < restoring->list.count; i++) {
+		struct session *session = restoring->list.sessions[i];
+
+		if (session->consumer->fd >= 0)
+			shmbus_consumer_detach(session->consumer);
+		session_free(session);
+	}
+	session_list_free(&restoring->list);
+	heap_done();
+	return restoring->error;
+}
+
+int restore(struct agent *agent)
 {
 	struct restoring restoring = {.agent = agent};
 
+	cells_count(&restoring);
+	heap_prepare(restoring.cells[CELL_SESSION] * (size_t)SESSION_MEMORY +
+		     restoring.cells[CELL_METRIC] * (size_t)METRIC_MEMORY);
 	each(&restoring, CELL_AGENT, agent_load);
 	numbers_begin(agent);
 	restoring_totals(&restoring);
@@ -215,6 +318,8 @@ void restore(struct agent *agent)
 		qsort(restoring.list.sessions, restoring.list.count,
 		      sizeof *restoring.list.sessions, restoring_by_key);
 	each(&restoring, CELL_METRIC, restoring_metric);
+	if (restoring.error != 0)
+		return give_up(&restoring);
 	for (uint32_t i = 0; i < restoring.list.count; i++)
 		session_adopt(&restoring, restoring.list.sessions[i]);
 	each(&restoring, CELL_SLICES, restoring_slices);
@@ -228,7 +333,9 @@ void restore(struct agent *agent)
 		log_line("%u metrics of the last agent are more than --max-metrics: overflow",
 			 restoring.totals_over);
 	session_list_free(&restoring.list);
+	heap_done();
 	agent->persist.agent.incarnation++;
 	persist_agent(&agent->persist);
 	store_commit(&agent->persist.store);
+	return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,9 +132,13 @@ void restoring_totals(struct restoring *restoring)
 	uint32_t count = 0, capacity = 0;
 	struct cell_header *at = NULL;
 
-	while ((at = store_next(restoring_store(restoring), at, &cell)) != NULL) {
+	for (uint32_t left = restoring->cells[CELL_TOTAL]; left > 0;) {
+		at = store_next(restoring_store(restoring), at, &cell);
+		if (at == NULL)
+			break;
 		if (cell_kind(&cell) != CELL_TOTAL)
 			continue;
+		left--;
 		if (cell.header->constant_size != sizeof(struct stored_descriptor)) {
 			cell_drop(restoring_store(restoring), &cell);
 			continue;
@@ -209,15 +214,19 @@ void restoring_metric(struct restoring *restoring, struct cell cell)
 	struct stored_descriptor descriptor;
 	struct session *session = NULL;
 	struct metric *metric = NULL;
+	bool wanted;
 
 	if (restoring_constant(&cell, &descriptor, sizeof descriptor) &&
 	    stored_descriptor_sound(&descriptor) &&
 	    (descriptor.entry.window == 0 || descriptor.entry.window == descriptor.window_size))
 		session = session_of(restoring, descriptor.key);
-	if (session != NULL && descriptor.number < session->live.metric_count &&
-	    session->metrics != NULL && session->metrics[descriptor.number] == NULL)
+	wanted = session != NULL && descriptor.number < session->live.metric_count &&
+		 session->metrics != NULL && session->metrics[descriptor.number] == NULL;
+	if (wanted)
 		metric = metric_new(&descriptor.entry,
 				    descriptor.window_size != 0 ? descriptor.window_size : 1);
+	if (metric == NULL && wanted)
+		restoring->error = -ENOMEM;
 	if (metric == NULL || !metric_fill(metric, &cell, descriptor.window_size)) {
 		if (metric != NULL)
 			metric_free(metric);
@@ -227,6 +236,7 @@ void restoring_metric(struct restoring *restoring, struct cell cell)
 	}
 	metric->cell = cell;
 	session->metrics[descriptor.number] = metric;
+	session_window_count(session, metric, restoring->agent->options.window);
 }
 
 void restoring_slices(struct restoring *restoring, struct cell cell)
@@ -237,8 +247,6 @@ void restoring_slices(struct restoring *restoring, struct cell cell)
 	const struct series *series = NULL;
 	struct cell *owner = NULL;
 	struct totals *totals = &restoring->agent->totals;
-	uint32_t size;
-	const void *bytes = cell_read(&cell, &size);
 	uint64_t now_s = clock_monotonic_ns() / 1000000000u;
 
 	if (restoring_constant(&cell, &whose, sizeof whose) && whose.key == 0 &&
@@ -260,9 +268,9 @@ void restoring_slices(struct restoring *restoring, struct cell cell)
 	}
 	/* Windows of more than there is belong to something that was left out. Where there are none
 	 * they begin here: what the metric has is not of this second. */
-	if (!slices_load(slices, bytes, size) || slices->count > series->lifetime.count ||
-	    slices->began_s == 0 || slices->began_s > now_s ||
-	    slices->now_s > now_s - slices->began_s) {
+	if (!slices_load(slices, cell_body(&cell), cell.header->body_size) ||
+	    slices->count > series->lifetime.count || slices->began_s == 0 ||
+	    slices->began_s > now_s || slices->now_s > now_s - slices->began_s) {
 		slices_free(slices);
 		slices_begin(slices, now_s, &series->histogram, &series->lifetime);
 		cell_drop(restoring_store(restoring), &cell);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "restoring.h"
 #include "stored_check.h"
@@ -11,29 +11,41 @@
 static bool same_segment(const struct shmbus_consumer *consumer,
 			 const struct stored_session *identity)
 {
-	struct stat status;
-
-	return fstat(consumer->fd, &status) == 0 && status.st_dev == identity->device &&
-	       status.st_ino == identity->inode &&
+	return consumer->device == identity->device && consumer->inode == identity->inode &&
 	       memcmp(&consumer->header, &identity->header,
 		      offsetof(struct shmbus_header, changes)) == 0;
 }
 
+/* What may be there the next time, and says nothing about the segment. */
+static bool lacking(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
 /* Attaches to the segment if it is still there, and still the same; else all that is left is
- * what was stored. */
-static struct shmbus_consumer *consumer_make(const struct stored_session *identity, bool attach)
+ * what was stored, and in `reason` why one that is there could not be attached to. */
+static struct shmbus_consumer *consumer_make(struct restoring *restoring,
+					     const struct stored_session *identity, bool attach)
 {
 	struct shmbus_consumer *consumer = calloc(1, sizeof *consumer);
+	char reason[sizeof consumer->reason] = "";
+	int error = -ENOENT;
 
 	if (consumer == NULL)
 		return NULL;
-	if (attach && shmbus_consumer_attach(consumer, identity->segment) == 0) {
-		if (same_segment(consumer, identity) &&
-		    shmbus_consumer_writers_update(consumer) == 0)
+	if (attach)
+		error = shmbus_consumer_attach(consumer, identity->segment);
+	if (error == 0) {
+		if (same_segment(consumer, identity))
 			return consumer;
 		shmbus_consumer_detach(consumer);
+	} else if (error != -ENOENT) {
+		memcpy(reason, consumer->reason, sizeof reason);
+		if (lacking(error))
+			restoring->error = error;
 	}
 	memset(consumer, 0, sizeof *consumer);
+	memcpy(consumer->reason, reason, sizeof reason);
 	consumer->fd = -1;
 	consumer->uid = identity->uid;
 	memcpy(&consumer->header, &identity->header, sizeof consumer->header);
@@ -42,14 +54,16 @@ static struct shmbus_consumer *consumer_make(const struct stored_session *identi
 }
 
 /* A session with nothing in it but who it is. */
-static struct session *session_make(const struct stored_session *identity, bool attach)
+static struct session *session_make(struct restoring *restoring,
+				    const struct stored_session *identity, bool attach)
 {
-	struct shmbus_consumer *consumer = consumer_make(identity, attach);
-	struct session *session;
+	struct shmbus_consumer *consumer = consumer_make(restoring, identity, attach);
+	struct session *session = consumer != NULL ? session_new(consumer, identity->key) : NULL;
 
+	if (session == NULL)
+		restoring->error = -ENOMEM;
 	if (consumer == NULL)
 		return NULL;
-	session = session_new(consumer, identity->key);
 	if (session == NULL) {
 		if (consumer->fd >= 0)
 			shmbus_consumer_detach(consumer);
@@ -75,12 +89,13 @@ static void writer_load(struct session *session, uint32_t i, const struct stored
 	session->writer_names[i] = stored->name;
 	if (i >= session->consumer->writer_count)
 		return;
+	/* The head, as the last agent left it: killed after a commit it has not given all back. */
+	live->released = writer->ring.position;
 	if ((int64_t)(writer->ring.position - live->position) > 0) {
 		live->account.before += writer->ring.position - live->position;
 		live->position = writer->ring.position;
 	}
 	writer->ring.position = live->position;
-	live->released = live->position - 1; /* give it back in any case */
 }
 
 static bool state_fill(struct session *session, const struct cell *cell)
@@ -108,6 +123,8 @@ static bool state_fill(struct session *session, const struct cell *cell)
 	live->derived_count = stored->derived_count;
 	live->label_count = stored->label_count;
 	live->flags = stored->flags;
+	live->changes = stored->changes;
+	live->seen = stored->changes != 0;
 	live->overflow = stored->overflow;
 	live->sign_ns = stored->sign_ns;
 	live->end_time_unix_ns = stored->end_time_unix_ns;
@@ -125,7 +142,7 @@ void restoring_session(struct restoring *restoring, struct cell cell)
 
 	if (restoring_constant(&cell, &identity, sizeof identity) &&
 	    stored_session_sound(&identity, restoring->agent->options.bus))
-		session = session_make(&identity, true);
+		session = session_make(restoring, &identity, true);
 	if (session != NULL) {
 		session->cell = cell;
 		if (state_fill(session, &cell) && session_list_add(&restoring->list, session))
@@ -154,7 +171,8 @@ void restoring_finished(struct restoring *restoring, struct cell cell)
 	    !stored_document_sound(cell_body(&cell), finished.size,
 				   2 * (uint64_t)(finished.keys - 1)))
 		goto left_out;
-	session = session_make(&finished.session, false); /* it is not looked for any more */
+	session = session_make(restoring, &finished.session,
+			       false); /* it is not looked for any more */
 	if (session == NULL)
 		goto left_out;
 	session_forget(session);

@@ -12,7 +12,9 @@
 
 struct restoring {
 	struct agent *agent;
-	struct session_list list; /* by key, once they are sorted */
+	uint32_t cells[CELL_KINDS]; /* that there are of each kind */
+	struct session_list list;   /* by key, once they are sorted */
+	int error; /* -errno of what the machine lacks, without which this cannot be done */
 	uint32_t sessions_left_out;
 	uint32_t cells_left_out;
 	uint32_t totals_over; /* for which there is no room now */

@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "session.h"
+
+#define EXTRA_MAX (1u << 20) /* samples of a session in windows beyond the default size */
 
 static void bytes_add(struct session *session, size_t bytes)
 {
@@ -16,7 +17,6 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 {
 	const struct shmbus_header *header = &consumer->header;
 	struct session *session = calloc(1, sizeof *session);
-	struct stat status;
 
 	if (session == NULL)
 		return NULL;
@@ -33,10 +33,8 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 	}
 	session->consumer = consumer;
 	session->key = key;
-	if (fstat(consumer->fd, &status) == 0) {
-		session->device = status.st_dev;
-		session->inode = status.st_ino;
-	}
+	session->device = consumer->device;
+	session->inode = consumer->inode;
 	session->scale = tick_scale_of(header->tick_hz != 0 ? header->tick_hz : 1000000000u);
 	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = clock_monotonic_ns();
@@ -89,6 +87,14 @@ void session_free(struct session *session)
 	free(session);
 }
 
+void session_fault(struct session *session, const char *reason)
+{
+	session->live.fault = true;
+	session->live.dirty = DIRTY_ALL;
+	if (session->live.reason[0] == '\0')
+		snprintf(session->live.reason, sizeof session->live.reason, "%s", reason);
+}
+
 /* ---- metrics ---- */
 
 struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default)
@@ -124,6 +130,23 @@ void session_metric_link(struct session *session, const struct metric *busy)
 		session->metrics[wait]->wait_of_cycle = true;
 }
 
+void session_window_count(struct session *session, const struct metric *metric,
+			  uint32_t window_default)
+{
+	if (metric->timer && metric->live.window->size > window_default)
+		session->live.extra += metric->live.window->size - window_default;
+}
+
+/* A descriptor of 320 bytes can ask for a window of 512 KiB, of which the agent has three copies:
+ * where a session has asked for too much, the rest of its windows are of the default size. */
+static void window_limit(const struct session *session, struct shmbus_metric_entry *entry,
+			 uint32_t window_default)
+{
+	if (entry->window > window_default &&
+	    session->live.extra + (entry->window - window_default) > EXTRA_MAX)
+		entry->window = 0;
+}
+
 static int metrics_update(struct session *session, uint32_t count, uint32_t window_default)
 {
 	struct session_live *live = &session->live;
@@ -135,6 +158,7 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 
 		if (error != 0)
 			return error;
+		window_limit(session, &entry, window_default);
 		metric = metric_new(&entry, window_default);
 		if (metric == NULL) {
 			snprintf(session->consumer->reason, sizeof session->consumer->reason,
@@ -142,6 +166,7 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 			return -ENOMEM;
 		}
 		session->metrics[live->metric_count++] = metric;
+		session_window_count(session, metric, window_default);
 		session_metric_link(session, metric);
 		bytes_add(session,
 			  sizeof *metric + (metric->timer ? 2 * (sizeof(struct window) +

@@ -124,12 +124,17 @@ struct session_live {
 	bool hungry;      /* its producer should get slots back before the next tick */
 	bool dying;       /* the last drain is done */
 	bool fault;       /* the segment was cut short, or lied; it is not touched again */
+	uint32_t updates; /* readings of the tables in this pass */
 	uint32_t metric_count;
 	uint32_t writer_count;
+	uint32_t first_writer; /* that the next pass begins with */
 	uint32_t derived_count;
 	uint32_t label_count;
-	uint32_t flags;    /* SHMBUS_FLAG_... */
-	uint64_t overflow; /* samples of no known timer */
+	uint32_t flags;        /* SHMBUS_FLAG_... */
+	uint32_t extra;        /* samples that its windows have beyond the default size */
+	uint64_t overflow;     /* samples of no known timer */
+	uint64_t last_read;    /* records, since its producer is gone */
+	uint64_t next_look_ns; /* at the tables and the heartbeat, CLOCK_MONOTONIC */
 	uint64_t heartbeat_ticks;
 	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */
 	enum session_state state;
@@ -140,6 +145,7 @@ struct session_live {
 };
 
 struct session_committed {
+	bool known; /* a checkpoint has it */
 	bool dirty; /* to be encoded again */
 	uint32_t metric_count;
 	uint32_t writer_count;
@@ -222,9 +228,16 @@ void session_free(struct session *session);
 /* Frees what a finished session no longer needs: series, slices, descriptors. The publisher. */
 void session_forget(struct session *session);
 
+/* Its segment is not to be touched again, for the first of all reasons. The drain thread. */
+void session_fault(struct session *session, const char *reason);
+
 /* A metric that has no samples yet; NULL: no memory. */
 struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default);
 void metric_free(struct metric *metric);
+
+/* Counts the samples that a metric's window has beyond the default size. */
+void session_window_count(struct session *session, const struct metric *metric,
+			  uint32_t window_default);
 
 /* Notes what a cycle's metrics are to each other. */
 void session_metric_link(struct session *session, const struct metric *metric);

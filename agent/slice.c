@@ -4,6 +4,8 @@
 
 #include "slice.h"
 
+#define FETCH_LINE 64u
+
 void dense_clear(struct dense *d)
 {
 	d->zero_count = 0;
@@ -40,22 +42,7 @@ void dense_set(struct dense *d, const struct histogram *h)
 		memcpy(d->counts + h->first, h->buckets, h->length * sizeof h->buckets[0]);
 }
 
-/* Four loops, made by the compiler from these two for the four constant widths. */
-static inline __attribute__((always_inline)) uint64_t counter_get(const void *counters, uint32_t i,
-								  uint32_t width)
-{
-	switch (width) {
-	case 0:
-		return ((const uint8_t *)counters)[i];
-	case 1:
-		return ((const uint16_t *)counters)[i];
-	case 2:
-		return ((const uint32_t *)counters)[i];
-	default:
-		return ((const uint64_t *)counters)[i];
-	}
-}
-
+/* Four loops, made by the compiler from this one for the four constant widths. */
 static inline __attribute__((always_inline)) void
 dense_change(struct dense *d, const struct slice *slice, uint32_t width, bool subtract)
 {
@@ -160,14 +147,16 @@ uint64_t dense_trim(struct dense *d)
 	return bits;
 }
 
-/* Makes the counters of a slice those of `d`; on false (no memory) they are as they were. A
- * range that the slice has already is kept if it is not far too large: totals change each
- * second, and allocating is what costs most of it. */
-bool slice_pack(struct slice *slice, struct dense *d)
+/* Bytes, as a power of two, of a counter that can count so many samples. */
+static uint32_t width_for(uint64_t count)
 {
-	uint64_t bits = dense_trim(d);
+	return (count > UINT8_MAX) + (count > UINT16_MAX) + (count > UINT32_MAX);
+}
+
+bool slice_pack(struct slice *slice, struct dense *d, uint64_t room)
+{
+	uint32_t width = width_for(dense_trim(d) | room);
 	uint32_t length = d->end - d->first;
-	uint32_t width = (bits > UINT8_MAX) + (bits > UINT16_MAX) + (bits > UINT32_MAX);
 	size_t bytes = (size_t)(length + 1) << width;
 	size_t bytes_now = slice_bytes(slice);
 	void *counters;
@@ -189,6 +178,58 @@ bool slice_pack(struct slice *slice, struct dense *d)
 	return true;
 }
 
+static inline __attribute__((always_inline)) void
+counter_change(void *counters, uint32_t i, uint32_t width, uint64_t change, bool subtract)
+{
+	uint64_t value = counter_get(counters, i, width);
+
+	counter_set(counters, i, width, subtract ? value - change : value + change);
+}
+
+/* The sum's counters do not overflow: they can count all samples. */
+static inline __attribute__((always_inline)) void counters_change(const struct slice *sum,
+								  const struct slice *slice,
+								  uint32_t sum_width,
+								  uint32_t width, bool subtract)
+{
+	uint32_t offset = (uint32_t)slice->first - sum->first;
+	uint32_t length = slice->length;
+
+	counter_change(sum->counters, 0, sum_width, counter_get(slice->counters, 0, width),
+		       subtract);
+	for (uint32_t i = 1; i <= length; i++)
+		counter_change(sum->counters, i + offset, sum_width,
+			       counter_get(slice->counters, i, width), subtract);
+}
+
+bool slice_change(const struct slice *sum, const struct slice *slice, bool subtract)
+{
+	if (sum->counters == NULL || slice->counters == NULL || width_for(sum->count) > sum->width)
+		return false;
+	if (slice->length > 0 &&
+	    (slice->first < sum->first || slice->first + slice->length > sum->first + sum->length))
+		return false;
+	switch (sum->width << 2 | slice->width) {
+	case 0 << 2 | 0:
+		counters_change(sum, slice, 0, 0, subtract);
+		return true;
+	case 1 << 2 | 0:
+		counters_change(sum, slice, 1, 0, subtract);
+		return true;
+	case 1 << 2 | 1:
+		counters_change(sum, slice, 1, 1, subtract);
+		return true;
+	case 2 << 2 | 0:
+		counters_change(sum, slice, 2, 0, subtract);
+		return true;
+	case 2 << 2 | 1:
+		counters_change(sum, slice, 2, 1, subtract);
+		return true;
+	default:
+		return false;
+	}
+}
+
 void slice_drop_counters(struct slice *slice)
 {
 	free(slice->counters);
@@ -208,4 +249,28 @@ void slice_add_fixed(struct slice *into, const struct slice *slice)
 	into->max = slice->max > into->max ? slice->max : into->max;
 	into->count += slice->count;
 	slice_sum_set(into, slice_sum(into) + slice_sum(slice));
+}
+
+static void bytes_fetch(const void *bytes, size_t size)
+{
+	for (size_t at = 0; at < size; at += FETCH_LINE)
+		__builtin_prefetch((const char *)bytes + at);
+}
+
+void slices_fetch(const struct slices *s)
+{
+	/* Up to the slices themselves, of which hardly any is looked at. */
+	if (s->store != NULL)
+		bytes_fetch(s->store, offsetof(struct slices_store, slices));
+}
+
+void slices_fetch_counters(const struct slices *s)
+{
+	const struct slices_store *store = s->store;
+
+	if (store == NULL)
+		return;
+	bytes_fetch(store->before.counters, slice_bytes(&store->before));
+	for (size_t i = 0; i < SLICES_WINDOWS; i++)
+		bytes_fetch(store->totals[i].counters, slice_bytes(&store->totals[i]));
 }

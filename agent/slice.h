@@ -37,10 +37,13 @@ _Static_assert(HISTOGRAM_LENGTH_MAX < 1u << 12, "every index and length fits its
 #define SLICES_LEVELS 3
 #define SLICES_COUNT (10 + 6 + 15) /* of all levels */
 
+/* Which slices there are is looked at far more often than what is in them, so that stands apart. */
 struct slices_store {
-	uint64_t min;        /* of all samples ever */
-	bool incomplete;     /* a total lacks its buckets */
-	struct slice before; /* the cumulative state as last handed over */
+	uint64_t min;                /* of all samples ever */
+	bool incomplete;             /* a total lacks its buckets */
+	uint32_t bytes;              /* of the slices' counters */
+	uint32_t ends[SLICES_COUNT]; /* of each slice its end_s; 0: the place is empty */
+	struct slice before;         /* the cumulative state as last handed over */
 	struct slice totals[SLICES_WINDOWS];
 	struct slice slices[SLICES_COUNT];
 };
@@ -63,12 +66,35 @@ void dense_merge(struct dense *d, const struct slice *slice, bool subtract);
 /* Shrinks the range to the buckets above 0; returns all bits that any counter has set. */
 uint64_t dense_trim(struct dense *d);
 
-/* Makes the counters of a slice those of `d`; on false (no memory) they are as they were. */
-bool slice_pack(struct slice *slice, struct dense *d);
+/*
+ * Makes the counters of a slice those of `d`; on false (no memory) they are as they were. A range
+ * that the slice has already is kept if it is not far too large. Its counters are made wide
+ * enough for `room` samples each, so that so many can be added in place.
+ */
+bool slice_pack(struct slice *slice, struct dense *d, uint64_t room);
+
+/*
+ * Adds the counters of a slice to those of a sum, or subtracts them, in place. The sum's count
+ * includes the slice's, in both cases. False, with nothing done, where the range or the width of
+ * the sum's counters may not do, or either has none.
+ */
+bool slice_change(const struct slice *sum, const struct slice *slice, bool subtract);
 void slice_drop_counters(struct slice *slice);
 void slice_clear(struct slice *slice);
 /* The part of adding a slice to a sum that always succeeds. */
 void slice_add_fixed(struct slice *into, const struct slice *slice);
+/* Its buckets, if it has its counters. */
+static inline struct counters slice_counters(const struct slice *slice)
+{
+	return (struct counters){
+		.at = (const uint8_t *)slice->counters + ((size_t)1 << slice->width),
+		.width = slice->width,
+		.first = slice->first,
+		.length = slice->length,
+		.zero_count = counter_get(slice->counters, 0, slice->width),
+	};
+}
+
 /* Bytes of its counters. */
 size_t slice_bytes(const struct slice *slice);
 
@@ -82,6 +108,13 @@ static inline void slice_sum_set(struct slice *slice, uint128 sum)
 	slice->sum_low = (uint64_t)sum;
 	slice->sum_high = (uint32_t)(sum >> 64);
 }
+
+/* A slice has come to its place of the store, or leaves it; slices.c. */
+void slices_place_taken(struct slices_store *store, struct slice *slice);
+void slices_place_clear(struct slices_store *store, struct slice *slice);
+
+/* Makes the totals of all windows anew, from the slices; slices.c. */
+void slices_total(struct slices *s);
 
 /* Whether a slice that ends at this second can lie at this place of the store; slices.c. */
 bool slices_place_right(uint32_t place, uint32_t end_s);

@@ -62,14 +62,28 @@ static int64_t window_floor(enum slices_window window, uint32_t now_s)
 static uint32_t slices_between(struct slices_store *store, uint32_t level, int64_t after_s,
 			       int64_t until_s, struct slice *found[])
 {
-	struct slice *slices = store->slices + levels[level].place;
+	uint32_t place = levels[level].place;
+	uint32_t end = place + levels[level].slices;
 	uint32_t count = 0;
-	uint32_t i;
 
-	for (i = 0; i < levels[level].slices; i++)
-		if (slices[i].count > 0 && slices[i].end_s > after_s && slices[i].end_s <= until_s)
-			found[count++] = &slices[i];
+	for (; place < end; place++)
+		if (store->ends[place] != 0 && store->ends[place] > after_s &&
+		    store->ends[place] <= until_s)
+			found[count++] = &store->slices[place];
 	return count;
+}
+
+void slices_place_taken(struct slices_store *store, struct slice *slice)
+{
+	store->ends[slice - store->slices] = slice->end_s;
+	store->bytes += (uint32_t)slice_bytes(slice);
+}
+
+void slices_place_clear(struct slices_store *store, struct slice *slice)
+{
+	store->ends[slice - store->slices] = 0;
+	store->bytes -= (uint32_t)slice_bytes(slice);
+	slice_clear(slice);
 }
 
 /* All slices of a window, without those that a coarser one contains. */
@@ -87,8 +101,10 @@ static uint32_t slices_of(struct slices_store *store, enum slices_window window,
 	return count;
 }
 
-/* Gives a sum the buckets of the slices, or none if one of them has lost its own. */
-static bool sum_rebuild(struct slice *sum, struct slice *const slices[], uint32_t count)
+/* Gives a sum the buckets of the slices, with room for so many samples in each, or none if one of
+ * them has lost its own. */
+static bool sum_rebuild(struct slice *sum, struct slice *const slices[], uint32_t count,
+			uint64_t room)
 {
 	struct dense d;
 	uint32_t i;
@@ -99,7 +115,7 @@ static bool sum_rebuild(struct slice *sum, struct slice *const slices[], uint32_
 			goto lost;
 		dense_merge(&d, slices[i], false);
 	}
-	if (slice_pack(sum, &d))
+	if (slice_pack(sum, &d, room))
 		return true;
 lost:
 	slice_drop_counters(sum);
@@ -132,6 +148,23 @@ static void total_refresh(struct slices_store *store, enum slices_window window,
 	}
 }
 
+/* Adds the counters of a slice to those of a sum, or subtracts them: in place, or else in a range
+ * and a width that will do. The sum's count includes the slice's. False, with nothing done: no
+ * memory, or a slice that has lost its own. */
+static bool sum_change(struct slice *sum, const struct slice *slice, bool subtract)
+{
+	struct dense d;
+
+	if (slice->counters == NULL)
+		return false;
+	if (slice_change(sum, slice, subtract))
+		return true;
+	dense_clear(&d);
+	dense_merge(&d, sum, false);
+	dense_merge(&d, slice, subtract);
+	return slice_pack(sum, &d, sum->count);
+}
+
 /* Takes out of a window's total what leaves it between two seconds, and adds the new slice, if
  * any. Returns whether something left. */
 static bool total_advance(struct slices_store *store, enum slices_window window, uint32_t from_s,
@@ -141,30 +174,22 @@ static bool total_advance(struct slices_store *store, enum slices_window window,
 	uint32_t count = slices_between(store, spans[window].level, window_floor(window, from_s),
 					window_floor(window, to_s), left);
 	struct slice *total = &store->totals[window];
-	struct dense d;
 	bool complete = total->count == 0 || total->counters != NULL;
 	uint32_t i;
 
-	if (count == 0 && fresh == NULL)
-		return false;
-	dense_clear(&d);
-	dense_merge(&d, total, false);
 	for (i = 0; i < count; i++) {
-		complete = complete && left[i]->counters != NULL;
-		dense_merge(&d, left[i], true);
+		complete = complete && sum_change(total, left[i], true);
 		total->count -= left[i]->count;
 		slice_sum_set(total, slice_sum(total) - slice_sum(left[i]));
 	}
 	if (count > 0)
 		total_refresh(store, window, to_s);
 	complete = complete || total->count == 0;
-	if (total->count == 0)
-		dense_clear(&d);
 	if (fresh != NULL) {
-		dense_merge(&d, fresh, false);
 		slice_add_fixed(total, fresh);
+		complete = complete && sum_change(total, fresh, false);
 	}
-	if (total->count > 0 && (!complete || !slice_pack(total, &d))) {
+	if (total->count > 0 && !complete) {
 		slice_drop_counters(total);
 		store->incomplete = true;
 	}
@@ -183,7 +208,7 @@ static void slices_expire(struct slices_store *store, uint32_t now_s)
 		count = slices_between(store, level, -1, window_floor(longest[level], now_s),
 				       found);
 		while (count-- > 0)
-			slice_clear(found[count]);
+			slices_place_clear(store, found[count]);
 	}
 }
 
@@ -193,7 +218,7 @@ static struct slice *slice_place(struct slices_store *store, uint32_t level, uin
 	struct slice *slice = store->slices + levels[level].place +
 			      end_s / levels[level].step_s % levels[level].slices;
 
-	assert(slice->count == 0);
+	assert(store->ends[slice - store->slices] == 0);
 	return slice;
 }
 
@@ -224,8 +249,9 @@ static void slices_settle(struct slices_store *store, uint32_t level, uint32_t n
 		slice_add_fixed(slice, found[i]);
 	slice->end_s = now_s;
 	/* If these buckets are lost, the totals cannot be rid of them by subtraction. */
-	if (!sum_rebuild(slice, found, count))
+	if (!sum_rebuild(slice, found, count, 0))
 		store->incomplete = true;
+	slices_place_taken(store, slice);
 }
 
 static void totals_rebuild(struct slices_store *store, uint32_t now_s)
@@ -237,9 +263,25 @@ static void totals_rebuild(struct slices_store *store, uint32_t now_s)
 	for (window = 0; window < SLICES_WINDOWS; window++) {
 		uint32_t count = slices_of(store, window, now_s, found);
 
-		if (count > 0 && !sum_rebuild(&store->totals[window], found, count))
+		if (count > 0 &&
+		    !sum_rebuild(&store->totals[window], found, count, store->totals[window].count))
 			store->incomplete = true;
 	}
+}
+
+void slices_total(struct slices *s)
+{
+	struct slice *found[LEVELS * LEVEL_SLICES_MAX];
+	enum slices_window window;
+
+	for (window = 0; window < SLICES_WINDOWS; window++) {
+		uint32_t count = slices_of(s->store, window, s->now_s, found);
+
+		slice_clear(&s->store->totals[window]);
+		while (count-- > 0)
+			slice_add_fixed(&s->store->totals[window], found[count]);
+	}
+	totals_rebuild(s->store, s->now_s);
 }
 
 /* Moves on to a second, beyond no boundary up to which slices have not been merged. Takes over
@@ -255,8 +297,12 @@ static bool time_step(struct slices *s, uint32_t to_s, const struct slice *fresh
 		left |= total_advance(store, window, s->now_s, to_s, fresh);
 	slices_expire(store, to_s);
 	s->now_s = to_s;
-	if (fresh != NULL)
-		*slice_place(store, 0, to_s) = *fresh;
+	if (fresh != NULL) {
+		struct slice *slice = slice_place(store, 0, to_s);
+
+		*slice = *fresh;
+		slices_place_taken(store, slice);
+	}
 	for (level = 1; level < LEVELS; level++)
 		if (to_s % levels[level].step_s == 0)
 			slices_settle(store, level, to_s);
@@ -293,9 +339,8 @@ static uint32_t time_due(struct slices_store *store, uint32_t now_s)
 		return due_s;
 	due_s = now_s - now_s % levels[1].step_s + levels[1].step_s;
 	for (i = 0; i < levels[0].slices; i++)
-		if (store->slices[i].count > 0 &&
-		    store->slices[i].end_s + spans[SLICES_10S].length_s < due_s)
-			due_s = store->slices[i].end_s + spans[SLICES_10S].length_s;
+		if (store->ends[i] != 0 && store->ends[i] + spans[SLICES_10S].length_s < due_s)
+			due_s = store->ends[i] + spans[SLICES_10S].length_s;
 	return due_s;
 }
 
@@ -316,7 +361,7 @@ static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram 
 	slice_sum_set(slice, lifetime_sum(lifetime) - slice_sum(before));
 	dense_set(&d, histogram);
 	dense_merge(&d, before, true);
-	if (!slice_pack(slice, &d))
+	if (!slice_pack(slice, &d, 0))
 		return false;
 	/* The maximum and the buckets have to agree, whatever the caller took for the peak. A new
 	 * slice is trimmed, so its last bucket has a sample. */
@@ -326,12 +371,12 @@ static bool slice_take(struct slices *s, uint32_t now_s, const struct histogram 
 	if (slice->first + slice->length > before->first + before->length)
 		slice->max = lifetime->max;
 
-	dense_merge(&d, before, false);
-	if (!slice_pack(before, &d)) {
+	before->count += slice->count;
+	if (!sum_change(before, slice, false)) {
+		before->count -= slice->count;
 		slice_clear(slice);
 		return false;
 	}
-	before->count = lifetime->count;
 	slice_sum_set(before, lifetime_sum(lifetime));
 	s->store->min = lifetime->min;
 	s->count = lifetime->count;
@@ -405,25 +450,17 @@ static void quantiles_fill(const struct slices_store *store, const struct slice 
 			   struct slices_summary *summary)
 {
 	static const double quantiles[3] = {0.5, 0.95, 0.99};
-	struct histogram h = {0};
-	struct dense d;
+	struct counters c = slice_counters(total);
+	uint32_t first = 0;
 	double results[3];
 	uint64_t min;
 
-	dense_clear(&d);
-	dense_merge(&d, total, false);
-	if (dense_trim(&d) == 0)
-		return;
-	h.zero_count = d.zero_count;
-	if (d.end > d.first) {
-		h.buckets = d.counts + d.first;
-		h.first = d.first;
-		h.length = d.end - d.first;
-	}
-	min = d.zero_count > 0 || h.length == 0 ? 0 : bucket_min(d.first);
+	while (first < c.length && counter_get(c.at, first, c.width) == 0)
+		first++;
+	min = c.zero_count > 0 || first == c.length ? 0 : bucket_min(c.first + first);
 	min = min > store->min ? min : store->min;
 	min = min < total->max ? min : total->max;
-	histogram_quantiles(&h, min, total->max, quantiles, results, 3);
+	counters_quantiles(&c, total->count, min, total->max, quantiles, results, 3);
 	summary->has_quantiles = true;
 	summary->p50 = results[0];
 	summary->p95 = results[1];
@@ -460,10 +497,8 @@ size_t slices_bytes(const struct slices *s)
 
 	if (store == NULL)
 		return 0;
-	bytes = sizeof *store + slice_bytes(&store->before);
+	bytes = sizeof *store + store->bytes + slice_bytes(&store->before);
 	for (i = 0; i < SLICES_WINDOWS; i++)
 		bytes += slice_bytes(&store->totals[i]);
-	for (i = 0; i < sizeof store->slices / sizeof store->slices[0]; i++)
-		bytes += slice_bytes(&store->slices[i]);
 	return bytes;
 }

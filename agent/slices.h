@@ -91,6 +91,11 @@ void slices_window(const struct slices *s, enum slices_window window,
 /* Bytes allocated, without the struct itself. */
 size_t slices_bytes(const struct slices *s);
 
+/* Hints: slices_advance() and slices_window() are about to be called. The second one looks at what
+ * the first one fetches, so it comes some time later. */
+void slices_fetch(const struct slices *s);
+void slices_fetch_counters(const struct slices *s);
+
 /* ---- slices_save.c ---- */
 
 /* How many bytes slices_save() writes: a multiple of 8; 0 where there is nothing to save. */

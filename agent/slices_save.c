@@ -6,8 +6,7 @@
 #include "slice.h"
 
 #define PLACE_BEFORE SLICES_COUNT
-#define PLACE_TOTALS (SLICES_COUNT + 1)
-#define PLACES (SLICES_COUNT + 1 + SLICES_WINDOWS)
+#define PLACES (SLICES_COUNT + 1) /* the windows' totals are made anew */
 
 struct saved_slices {
 	uint64_t began_s;
@@ -35,12 +34,15 @@ struct saved_slice {
 _Static_assert(sizeof(struct saved_slices) == 40, "saved slices");
 _Static_assert(sizeof(struct saved_slice) == 48, "a saved slice");
 
-/* A slice of the store by its place: slices, the last hand-over, totals. */
+/* A slice of the store by its place: slices, the last hand-over. */
 static struct slice *slice_at(struct slices_store *store, uint32_t place)
 {
-	if (place < SLICES_COUNT)
-		return &store->slices[place];
-	return place == PLACE_BEFORE ? &store->before : &store->totals[place - PLACE_TOTALS];
+	return place < SLICES_COUNT ? &store->slices[place] : &store->before;
+}
+
+static bool place_taken(const struct slices_store *store, uint32_t place)
+{
+	return place < SLICES_COUNT ? store->ends[place] != 0 : store->before.count != 0;
 }
 
 static size_t rounded(size_t bytes)
@@ -57,7 +59,7 @@ size_t slices_saved_size(const struct slices *s)
 	for (uint32_t place = 0; place < PLACES; place++) {
 		const struct slice *slice = slice_at(s->store, place);
 
-		if (slice->count != 0)
+		if (place_taken(s->store, place))
 			size += sizeof(struct saved_slice) + rounded(slice_bytes(slice));
 	}
 	return size;
@@ -100,7 +102,7 @@ void slices_save(const struct slices *s, void *bytes)
 	for (uint32_t place = 0; place < PLACES; place++) {
 		const struct slice *slice = slice_at(s->store, place);
 
-		if (slice->count == 0)
+		if (!place_taken(s->store, place))
 			continue;
 		at = slice_save(at, slice, place);
 		saved.slices++;
@@ -116,7 +118,8 @@ static bool saved_valid(const struct saved_slice *saved, uint32_t now_s)
 	/* The last hand-over is no stretch of time, and has its buckets always. */
 	if (saved->place == PLACE_BEFORE ? saved->bytes == 0 : saved->start_s >= now_s)
 		return false;
-	if (saved->place < SLICES_COUNT && !slices_place_right(saved->place, saved->end_s))
+	if (saved->place < SLICES_COUNT &&
+	    (saved->end_s == 0 || !slices_place_right(saved->place, saved->end_s)))
 		return false;
 	return saved->bytes == 0 || saved->bytes == (saved->length + 1u) << saved->width;
 }
@@ -171,6 +174,8 @@ static bool slice_load(struct slices *s, const uint8_t **at, size_t *left)
 			return false;
 		memcpy(slice->counters, *at, saved.bytes);
 	}
+	if (saved.place < SLICES_COUNT)
+		slices_place_taken(s->store, slice);
 	*at += rounded(saved.bytes);
 	*left -= rounded(saved.bytes);
 	return counters_right(slice);
@@ -201,8 +206,10 @@ bool slices_load(struct slices *s, const void *bytes, size_t size)
 		if (!slice_load(s, &at, &left))
 			goto refused;
 	/* Else the next slice would not be what came since. */
-	if (s->store->before.count == s->count)
+	if (s->store->before.count == s->count) {
+		slices_total(s);
 		return true;
+	}
 refused:
 	slices_free(s);
 	*s = (struct slices){0};

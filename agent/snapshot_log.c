@@ -26,6 +26,9 @@ static int file_make(const struct snapshot_log *log, char *path, size_t path_siz
 	do
 		error = posix_fallocate(fd, 0, (off_t)(LOG_OFFSET + size));
 	while (error == EINTR);
+	/* The group first: the mode is not for the one before. */
+	if (error == 0 && log->group != (gid_t)-1 && fchown(fd, (uid_t)-1, log->group) != 0)
+		error = errno;
 	if (error == 0 && fchmod(fd, log->mode) != 0)
 		error = errno;
 	if (error == 0)
@@ -46,8 +49,9 @@ static int file_replace(struct snapshot_log *log, uint64_t size)
 
 	if (fd < 0)
 		return fd;
-	map = mmap(NULL, LOG_OFFSET + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-		   0);
+	/* Its memory is reserved. That is mapped as it is written: of a log that has just become
+	 * larger a quarter now, and the rest when nobody waits for a first snapshot. */
+	map = mmap(NULL, LOG_OFFSET + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	error = map == MAP_FAILED ? -errno : 0;
 	close(fd);
 	if (error != 0)
@@ -93,10 +97,12 @@ static uint64_t seq_found(const struct snapshot_log *log)
 	return seq;
 }
 
-int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, uint64_t size)
+int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, gid_t group,
+		      uint64_t size)
 {
 	memset(log, 0, sizeof *log);
 	log->mode = mode;
+	log->group = group;
 	snprintf(log->name, sizeof log->name, "/" SHMBUS_PREFIX "%s." SHMBUS_SNAPSHOT_SUFFIX, bus);
 	snprintf(log->path, sizeof log->path, "/dev/shm%s", log->name);
 	log->seq = seq_found(log);

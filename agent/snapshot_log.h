@@ -21,6 +21,7 @@ struct snapshot_log {
 	char name[80];
 	char path[96];
 	mode_t mode;
+	gid_t group; /* (gid_t)-1: the process' own */
 	struct shmbus_snapshot_header *header;
 	uint8_t *bytes;
 	uint64_t size;     /* of the log: a power of two */
@@ -33,8 +34,9 @@ struct snapshot_log {
 };
 
 /* Makes the file under a temporary name and takes up the sequence number of the one that is in
- * place. Returns 0 or -errno. */
-int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, uint64_t size);
+ * place. Group (gid_t)-1: the process' own. Returns 0 or -errno. */
+int snapshot_log_open(struct snapshot_log *log, const char *bus, mode_t mode, gid_t group,
+		      uint64_t size);
 
 /* Unmaps; the file stays for readers that come after the agent. */
 void snapshot_log_close(struct snapshot_log *log);

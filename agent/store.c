@@ -15,6 +15,7 @@
 
 #define FIRST_CELL 4096u
 #define SIZE_FIRST (1u << 20)
+#define SIZE_STEP_MIN (1u << 18)
 #define CELL_SIZE_MIN 256u
 #define CELL_SIZE_MAX (UINT64_C(1) << 32)
 #define RESERVED_MAX (UINT64_C(1) << 38)
@@ -45,11 +46,25 @@ static uint64_t round_line(uint64_t size)
 
 /* ---- the file ---- */
 
-/* Maps the file up to `size` at its fixed place. Shared memory that is full says so here, not
- * with a signal at some later store. */
-static int file_extend(struct store *store, uint64_t size)
+/* Maps the file up to `size`, which it has, at its fixed place. */
+static int file_map(struct store *store, uint64_t size, int flags)
 {
 	void *map;
+
+	if (size > store->reserved)
+		return -ENOMEM;
+	map = mmap(store->base + store->size, size - store->size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_FIXED | flags, store->fd, (off_t)store->size);
+	if (map == MAP_FAILED)
+		return -errno;
+	store->size = size;
+	return 0;
+}
+
+/* Makes the file larger. Shared memory that is full says so here, not with a signal at some later
+ * store. All that is new is written soon. */
+static int file_extend(struct store *store, uint64_t size)
+{
 	int error;
 
 	if (size > store->reserved)
@@ -57,14 +72,7 @@ static int file_extend(struct store *store, uint64_t size)
 	do
 		error = posix_fallocate(store->fd, (off_t)store->size, (off_t)(size - store->size));
 	while (error == EINTR);
-	if (error != 0)
-		return -error;
-	map = mmap(store->base + store->size, size - store->size, PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_FIXED, store->fd, (off_t)store->size);
-	if (map == MAP_FAILED)
-		return -errno;
-	store->size = size;
-	return 0;
+	return error != 0 ? -error : file_map(store, size, MAP_POPULATE);
 }
 
 static int space_reserve(struct store *store)
@@ -195,6 +203,14 @@ static bool file_unfinished(const struct store *store)
 	return got < (ssize_t)sizeof header || (header.magic == 0 && header.used <= FIRST_CELL);
 }
 
+/* Whether the file has no holes: it was made by file_extend(), and nobody has copied it since. */
+static bool file_reserved(const struct store *store, uint64_t size)
+{
+	struct stat status;
+
+	return fstat(store->fd, &status) == 0 && (uint64_t)status.st_blocks * 512 >= size;
+}
+
 /* Takes up a file that an agent left. Returns 0, -EPROTO for another version, -EBADMSG for a
  * damaged one, or -errno. */
 static int file_load(struct store *store, uint64_t size)
@@ -205,7 +221,9 @@ static int file_load(struct store *store, uint64_t size)
 		return file_make(store);
 	if (size < SIZE_FIRST || size % 4096 != 0)
 		return -EBADMSG;
-	error = file_extend(store, size);
+	/* Without MAP_POPULATE: what is there is read first, and a fault that reads maps the
+	 * pages around it as well. */
+	error = file_reserved(store, size) ? file_map(store, size, 0) : file_extend(store, size);
 	if (error != 0)
 		return error;
 	store->header = (struct store_header *)store->base;
@@ -313,6 +331,14 @@ struct cell_header *store_next(struct store *store, struct cell_header *header, 
 	return NULL;
 }
 
+/* What the file grows by. It holds memory that nobody else has, so not by much. */
+static uint64_t size_step(uint64_t size)
+{
+	uint64_t step = size / 32 & ~UINT64_C(4095);
+
+	return step > SIZE_STEP_MIN ? step : SIZE_STEP_MIN;
+}
+
 /* A new cell at the end of what is used. */
 static struct cell_header *cell_append(struct store *store, uint64_t size)
 {
@@ -321,7 +347,7 @@ static struct cell_header *cell_append(struct store *store, uint64_t size)
 	struct cell_header *header;
 
 	while (wanted - used < size)
-		wanted += wanted / 4 & ~UINT64_C(4095);
+		wanted += size_step(wanted);
 	if (wanted != store->size && file_extend(store, wanted) != 0)
 		return NULL;
 	header = cell_at(store, used);
@@ -432,6 +458,11 @@ void store_commit(struct store *store)
 	kill_point(KILL_COMMIT);
 	/* release: all writes of this epoch stand before it, whatever happens to the agent. */
 	atomic_store_explicit(&store->header->epoch, epoch_next(store), memory_order_release);
+	/* And no write that comes after it, to a copy that counted until now, stands before it. A
+	 * release says nothing of those, and a killed thread has done what the program has before
+	 * some instruction and nothing of what comes after: only the compiler must be kept from
+	 * moving them, which a signal fence is for. */
+	atomic_signal_fence(memory_order_seq_cst);
 	kill_point(KILL_COMMITTED);
 	while (store->freed != NULL) {
 		struct cell_header *header = store->freed;

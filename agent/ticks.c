@@ -73,13 +73,21 @@ static void measure(struct counter *counter)
 						       (ticks - counter->start_ticks));
 }
 
-void counter_init(struct counter *counter)
+void counter_begin(struct counter *counter)
 {
-	struct timespec span = {.tv_nsec = FIRST_SPAN_NS};
-
 	*counter = (struct counter){.scale = {1ull << 32}};
 	both_read(&counter->start_ticks, &counter->start_ns);
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+}
+
+void counter_wait(struct counter *counter)
+{
+	uint64_t passed_ns = clock_monotonic_ns() - counter->start_ns;
+	struct timespec rest = {.tv_nsec = (long)(FIRST_SPAN_NS - passed_ns)};
+
+	if (counter->next_ns != 0)
+		return;
+	if (passed_ns < FIRST_SPAN_NS)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL);
 	measure(counter);
 	counter->next_ns = counter->start_ns + 10ull * FIRST_SPAN_NS;
 }

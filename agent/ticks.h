@@ -35,12 +35,15 @@ static inline uint64_t ticks_to_ns(struct tick_scale scale, uint64_t ticks)
 struct counter {
 	uint64_t start_ticks;
 	uint64_t start_ns;
-	uint64_t next_ns; /* when to measure again */
+	uint64_t next_ns; /* when to measure again; 0: it was begun, and not measured yet */
 	struct tick_scale scale;
 };
 
-/* Measures for about 10 ms. */
-void counter_init(struct counter *counter);
+/* Begins to measure; it takes about 10 ms, in which there may be other things to do. */
+void counter_begin(struct counter *counter);
+
+/* Waits for the rest of them, where they have not passed, and measures. Once is enough. */
+void counter_wait(struct counter *counter);
 
 /* Measures again where that gives a better rate. */
 void counter_refine(struct counter *counter, uint64_t now_ns);

@@ -43,6 +43,12 @@ static inline void window_fold(struct window *w, uint64_t value)
 	w->folded++;
 }
 
+/* Where the next sample goes. */
+static inline const uint64_t *window_next(const struct window *w)
+{
+	return &w->values[w->next];
+}
+
 /* Samples that are in the window now. */
 static inline uint32_t window_count(const struct window *w)
 {
