@@ -86,8 +86,7 @@ const char *format_percent(char out[FORMAT_SIZE], double ratio)
 	return out;
 }
 
-/* What one of a unit of time is in ns, 0 for other units. */
-static double unit_ns(const char *unit)
+double format_unit_ns(const char *unit)
 {
 	static const struct {
 		const char *name;
@@ -102,7 +101,7 @@ static double unit_ns(const char *unit)
 
 const char *format_value(char out[FORMAT_SIZE], double value, const char *unit)
 {
-	double ns = unit_ns(unit);
+	double ns = format_unit_ns(unit);
 
 	if (ns != 0)
 		return format_duration(out, value * ns);
@@ -113,7 +112,7 @@ const char *format_unit(char *out, const char *unit)
 {
 	size_t length = strlen(unit);
 
-	if (unit_ns(unit) != 0 || strcmp(unit, "By") == 0 || strcmp(unit, "1") == 0)
+	if (format_unit_ns(unit) != 0 || strcmp(unit, "By") == 0 || strcmp(unit, "1") == 0)
 		length = 0;
 	else if (unit[0] == '{' && unit[length - 1] == '}' && length > 2)
 		unit++, length -= 2;

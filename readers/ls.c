@@ -69,36 +69,26 @@ static void print_table(const struct document *document, const char *bus)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	struct shmbus_snapshot_reader *reader;
-	struct document document;
+	struct newest newest;
 	bool json = false;
 	const char *bus;
-	int error, status = options_parse(command, argc, argv, "", own_options, take, &json, &bus);
+	int status = options_parse(command, argc, argv, "", own_options, take, &json, &bus);
 
 	if (status >= 0)
 		return status;
-	status = reader_open(bus, &reader);
+	status = newest_open(&newest, bus, 0);
 	if (status != 0)
 		return status;
-	bus = bus_name(bus);
-	error = document_read(&document, reader);
-	if (error != 0) {
-		read_failed(error, bus);
-		shmbus_snapshot_close(reader);
-		return EXIT_FAILURE;
-	}
-	note_age(&document.snapshot, bus);
 	if (json) {
-		if (member(&document.root, "sessions") != NULL)
-			json_print(stdout, member(&document.root, "sessions"), 2);
+		if (member(&newest.document.root, "sessions") != NULL)
+			json_print(stdout, member(&newest.document.root, "sessions"), 2);
 		else
 			fputs("[]", stdout);
 		putchar('\n');
 	} else {
-		print_table(&document, bus);
+		print_table(&newest.document, newest.bus);
 	}
-	document_free(&document);
-	shmbus_snapshot_close(reader);
+	newest_close(&newest);
 	return 0;
 }
 

@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - shmbus: one command-line tool, a table of sub-commands. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 #include "text.h"
 
-static const struct command *const commands[] = {
-	&command_top, &command_ls, &command_show, &command_snapshot, &command_doctor,
+const struct command *const commands[] = {
+	&command_top,   &command_ls,     &command_show,       &command_snapshot,
+	&command_watch, &command_log,    &command_record,     &command_hist,
+	&command_check, &command_doctor, &command_completion, NULL,
 };
-
-#define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void usage(FILE *out)
 {
 	fputs("Usage: shmbus COMMAND [OPTION]...\n\nReads what a shmbus-agent publishes.\n\n", out);
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; commands[i] != NULL; i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\nAfter the command all take --bus NAME (default: $SHMBUS_BUS, else \"default\")\n"
 	      "and -h, --help. 'shmbus help COMMAND' is the same. Before it: -h, --help;\n"
 	      "-V, --version.\n"
 	      "Exit status: 0; 1 where there is nothing to read, no such session, or something\n"
-	      "is wrong; 2 for what is not allowed.\n",
+	      "is wrong; 2 for what is not allowed; check: as monitoring plugins.\n",
 	      out);
 }
 
 static const struct command *find(const char *name)
 {
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; commands[i] != NULL; i++)
 		if (strcmp(commands[i]->name, name) == 0)
 			return commands[i];
 	return NULL;
@@ -44,19 +44,16 @@ static int refuse(const char *word)
 	else
 		fprintf(stderr, "shmbus: there is no command \"%s\"\n", word);
 	fputs("Commands:", stderr);
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; commands[i] != NULL; i++)
 		fprintf(stderr, " %s", commands[i]->name);
 	fputs("\nTry 'shmbus --help'.\n", stderr);
 	return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct command *command;
-	int status;
 
-	text_setup();
-	signal(SIGPIPE, SIG_DFL); /* a reader of our output that leaves ends us, quietly */
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
@@ -80,9 +77,20 @@ int main(int argc, char **argv)
 	command = find(argv[1]);
 	if (command == NULL)
 		return refuse(argv[1]);
-	status = command->run(command, argc - 1, argv + 1);
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	return command->run(command, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int status, error;
+
+	text_setup();
+	signal(SIGPIPE, SIG_DFL); /* a reader of our output that leaves ends us, quietly */
+	output_begin();
+	status = run(argc, argv);
+	error = output_end();
+	if (error == 0)
 		return status;
-	fprintf(stderr, "shmbus: cannot write the output: %s\n", strerror(errno));
+	fprintf(stderr, "shmbus: cannot write the output: %s\n", strerror(-error));
 	return EXIT_FAILURE;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <shmbus/producer.h>
 
@@ -27,18 +28,69 @@ static int usage_line(const struct command *command)
 	return EXIT_USAGE;
 }
 
+/* Where options_each() wants to know what a command takes, not to run it. */
+static option_each each;
+static void *each_data;
+
+void options_each(const struct command *command, option_each tell, void *data)
+{
+	char name[] = "shmbus", *argv[] = {name, NULL};
+
+	each = tell;
+	each_data = data;
+	command->run(command, 1, argv);
+	each = NULL;
+}
+
+static int tell_each(const char *short_own, const struct option *table)
+{
+	for (; table->name != NULL; table++) {
+		bool letter = table->val > 0 && table->val < 128 &&
+			      (table->val == 'h' || strchr(short_own, table->val) != NULL);
+
+		each(table, letter ? table->val : 0, each_data);
+	}
+	return 0;
+}
+
+static int operands_check(const struct command *command, int given, char **operands,
+			  const char *title)
+{
+	const char *word = command->operand;
+	int taken = 0;
+
+	while (word != NULL && *word != '\0') {
+		int length = (int)strcspn(word, " ");
+
+		if (length > 3 && strncmp(word + length - 3, "...", 3) == 0)
+			return -1;
+		if (taken == given && *word != '[') {
+			fprintf(stderr, "%s: %.*s is missing\n", title, length, word);
+			return usage_line(command);
+		}
+		taken += taken < given;
+		word += length + (int)strspn(word + length, " ");
+	}
+	if (taken == given)
+		return -1;
+	fprintf(stderr, "%s: unexpected \"%s\"\n", title, operands[taken]);
+	return usage_line(command);
+}
+
 int options_parse(const struct command *command, int argc, char **argv, const char *short_own,
 		  const struct option *own, option_take take, void *data, const char **bus)
 {
 	struct option table[OPTIONS_MAX + 3] = {{0}};
 	char letters[64];
 	static char title[40]; /* getopt_long() begins its messages with it */
-	int count = 0, option, operands;
+	int count = 0, option;
 
 	memcpy(table, common, sizeof common);
 	count = (int)(sizeof common / sizeof common[0]);
 	for (; own != NULL && own->name != NULL && count < OPTIONS_MAX; own++)
 		table[count++] = *own;
+	if (each != NULL)
+		return tell_each(short_own, table);
 	snprintf(letters, sizeof letters, "h%s", short_own);
 	snprintf(title, sizeof title, "shmbus %s", command->name);
 	argv[0] = title;
@@ -59,14 +111,7 @@ int options_parse(const struct command *command, int argc, char **argv, const ch
 				return EXIT_USAGE;
 		}
 	}
-	operands = command->operand != NULL ? 1 : 0;
-	if (argc - optind == operands)
-		return -1;
-	if (argc - optind > operands)
-		fprintf(stderr, "%s: unexpected \"%s\"\n", title, argv[optind + operands]);
-	else
-		fprintf(stderr, "%s: %s is missing\n", title, command->operand);
-	return usage_line(command);
+	return operands_check(command, argc - optind, argv + optind, title);
 }
 
 int reader_open(const char *bus, struct shmbus_snapshot_reader **out)
@@ -137,6 +182,42 @@ void note_age(const struct shmbus_snapshot *snapshot, const char *bus)
 	else if (snapshot_stale(snapshot))
 		fprintf(stderr, "shmbus: the snapshot is %s old: the agent is stopped or starved\n",
 			age);
+}
+
+static int read_waiting(struct document *document, struct shmbus_snapshot_reader *reader,
+			double wait_s)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	int error;
+
+	while ((error = document_read(document, reader)) == -ENOENT && wait_s > 0) {
+		nanosleep(&pause, NULL);
+		wait_s -= 0.02;
+	}
+	return error;
+}
+
+int newest_open(struct newest *newest, const char *bus, double wait_s)
+{
+	int error, status = reader_open(bus, &newest->reader);
+
+	if (status != 0)
+		return status;
+	newest->bus = bus_name(bus);
+	error = read_waiting(&newest->document, newest->reader, wait_s);
+	if (error != 0) {
+		read_failed(error, newest->bus);
+		shmbus_snapshot_close(newest->reader);
+		return EXIT_FAILURE;
+	}
+	note_age(&newest->document.snapshot, newest->bus);
+	return 0;
+}
+
+void newest_close(struct newest *newest)
+{
+	document_free(&newest->document);
+	shmbus_snapshot_close(newest->reader);
 }
 
 bool not_allowed(const char *option, const char *value, const char *allowed)

@@ -1,63 +1,84 @@
 /* SPDX-License-Identifier: MIT */
-#include <limits.h>
+#include <curses.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <termios.h>
+#include <term.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "screen.h"
-#include "text.h"
 
-/* The widest line where there is no window. */
-#define PLAIN_COLUMNS 200
-
+static SCREEN *screen;
+static FILE *terminal; /* left open with the descriptor */
 static bool taken;
-static bool terminal_known;
-static struct termios terminal_before;
 static sigset_t mask_before;
-static volatile sig_atomic_t got_leave, got_stop;
+static volatile sig_atomic_t got_leave, got_stop, got_size;
 
-/* ---- the terminal ---- */
-
-void screen_begin(void)
+/* A terminal that is too dumb to move its cursor, or that nobody has described. */
+static bool terminal_can_move(void)
 {
-	struct termios raw;
+	const char *move;
+	int error;
 
-	if (taken)
-		return;
-	terminal_known = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
-	if (terminal_known) {
-		raw = terminal_before;
-		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-		raw.c_cc[VMIN] = 1;
-		raw.c_cc[VTIME] = 0;
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	}
-	/* The other screen, no cursor, no wrapping of lines that a terminal finds too wide. */
-	fputs("\033[?1049h\033[?25l\033[?7l\033[H\033[2J", stdout);
+	if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
+		return false;
+	move = tigetstr("cup");
+	del_curterm(cur_term);
+	return move != NULL && move != (const char *)-1;
+}
+
+static void resize(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
+		resizeterm(size.ws_row, size.ws_col);
+}
+
+bool screen_begin(void)
+{
+	if (!terminal_can_move())
+		return false;
+	use_tioctl(TRUE); /* the window, whatever $LINES and $COLUMNS say */
+	/* Its own stream: it asks for the descriptor, which stdout has none of (output.h). */
+	terminal = fdopen(STDOUT_FILENO, "w");
+	screen = terminal != NULL ? newterm(NULL, terminal, stdin) : NULL;
+	if (screen == NULL)
+		return false;
 	taken = true;
+	cbreak();
+	noecho();
+	nonl();
+	keypad(stdscr, TRUE);
+	nodelay(stdscr, TRUE);
+	set_escdelay(25);
+	curs_set(0);
+	leaveok(stdscr, TRUE);
+	resize();
+	return true;
 }
 
 void screen_end(void)
 {
 	if (!taken)
 		return;
-	fputs("\033[?7h\033[?25h\033[?1049l", stdout);
-	fflush(stdout);
-	if (terminal_known) /* what was typed meanwhile is not for the shell */
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
 	taken = false;
+	flushinp(); /* what was typed meanwhile is not for the shell */
+	curs_set(1);
+	endwin();
+	delscreen(screen);
 }
 
 static void on_signal(int number)
 {
 	if (number == SIGTSTP)
 		got_stop = 1;
-	else if (number != SIGWINCH) /* that one only ends the sleep */
+	else if (number == SIGWINCH)
+		got_size = 1;
+	else
 		got_leave = 1;
 }
 
@@ -82,154 +103,38 @@ void screen_signals(bool live)
 static void stop_here(void)
 {
 	got_stop = 0;
-	screen_end();
+	flushinp();
+	endwin();
 	raise(SIGSTOP);
-	screen_begin();
+	resize();
+	refresh();
 }
 
-enum screen_event screen_wait(double delay_s, bool live)
+enum screen_event screen_wait(double seconds, bool live)
 {
 	struct pollfd input = {.fd = live ? STDIN_FILENO : -1, .events = POLLIN};
-	struct timespec delay = {.tv_sec = (time_t)delay_s};
-	char keys[64];
-	ssize_t got;
+	struct timespec delay = {.tv_sec = (time_t)seconds};
 	int ready;
 
-	delay.tv_nsec = (long)((delay_s - (double)delay.tv_sec) * 1e9);
+	delay.tv_nsec = (long)((seconds - (double)delay.tv_sec) * 1e9);
 	ready = ppoll(&input, 1, &delay, &mask_before);
-	if (got_leave)
-		return SCREEN_LEAVE;
-	if (got_stop)
+	if (got_leave || (ready > 0 && (input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0))
+		return SCREEN_LEAVE; /* the terminal may be gone without a word */
+	if (got_stop) {
 		stop_here();
-	if (ready <= 0)
-		return ready == 0 ? SCREEN_NEXT : SCREEN_REDRAW;
-	got = read(STDIN_FILENO, keys, sizeof keys);
-	if (got <= 0 || memchr(keys, 'q', (size_t)got) != NULL ||
-	    memchr(keys, 'Q', (size_t)got) != NULL)
-		return SCREEN_LEAVE;
-	return SCREEN_REDRAW;
-}
-
-/* ---- pages ---- */
-
-void page_begin(struct page *page)
-{
-	struct winsize size;
-	bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-
-	*page = (struct page){.columns = PLAIN_COLUMNS, .rows = INT_MAX, .first = true};
-	if (known)
-		page->columns = size.ws_col;
-	if (!taken)
-		return;
-	if (!known)
-		page->columns = 80;
-	page->rows = (known && size.ws_row > 0 ? size.ws_row : 24) - 1; /* one for page_end() */
-	fputs("\033[H", stdout);
-}
-
-/* A full line leaves the cursor on its last column, where clearing the rest would eat it. */
-static void put(struct page *page, const char *text, bool alarm)
-{
-	if (!taken) {
-		puts(text);
-		return;
+		return SCREEN_REDRAW;
 	}
-	if (!page->first)
-		putchar('\n');
-	page->first = false;
-	printf("%s%s%s", alarm ? "\033[7m" : "", text, alarm ? "\033[m" : "");
-	if (text_columns(text) < page->columns)
-		fputs("\033[K", stdout);
-}
-
-static void put_or_hide(struct page *page, const char *text, bool alarm)
-{
-	if (page->rows <= 0) {
-		page->hidden++;
-		return;
+	if (got_size) {
+		got_size = 0;
+		resize();
+		return SCREEN_REDRAW;
 	}
-	page->rows--;
-	put(page, text, alarm);
+	return ready > 0 ? SCREEN_KEYS : ready == 0 ? SCREEN_NEXT : SCREEN_REDRAW;
 }
 
-void page_end(struct page *page)
+int screen_key(void)
 {
-	char text[128], cut[128];
+	int key = getch();
 
-	if (!taken)
-		return;
-	if (page->hidden > 0) {
-		snprintf(text, sizeof text,
-			 "+ %d more line%s: a taller window shows more, 'shmbus ls' lists all",
-			 page->hidden, page->hidden == 1 ? "" : "s");
-		text_cut(cut, sizeof cut, text, page->columns);
-		put(page, cut, false);
-	} else {
-		fputs(page->first ? "\033[J" : "\n\033[J", stdout);
-	}
-}
-
-void page_line(struct page *page, const struct line *line)
-{
-	put_or_hide(page, line->text, false);
-}
-
-void page_text(struct page *page, bool alarm, const char *format, ...)
-{
-	char text[512], cut[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
-	text_cut(cut, sizeof cut, text, page->columns);
-	put_or_hide(page, cut, alarm);
-}
-
-/* ---- lines ---- */
-
-void line_begin(struct line *line, const struct page *page, int indent)
-{
-	*line = (struct line){.columns = page->columns};
-	line->used = indent;
-	snprintf(line->text, sizeof line->text, "%*s", indent, "");
-}
-
-static void line_cell(struct line *line, int columns, const char *text, bool right)
-{
-	size_t length = strlen(line->text);
-	bool gap = strspn(line->text, " ") < length;
-	char cell[512];
-
-	if (columns == 0)
-		columns = text_columns(text);
-	if (line->full || line->used + gap + columns > line->columns) {
-		line->full = true;
-		return;
-	}
-	text_cell(cell, sizeof cell, text, columns, right);
-	snprintf(line->text + length, sizeof line->text - length, "%s%s", gap ? " " : "", cell);
-	line->used += gap + columns;
-}
-
-void line_left(struct line *line, int columns, const char *text)
-{
-	line_cell(line, columns, text, false);
-}
-
-void line_right(struct line *line, int columns, const char *text)
-{
-	line_cell(line, columns, text, true);
-}
-
-void line_format(struct line *line, const char *format, ...)
-{
-	char text[256];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
-	line_cell(line, 0, text, false);
+	return key == ERR ? -1 : key;
 }

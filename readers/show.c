@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "find.h"
 #include "format.h"
 #include "json.h"
 #include "options.h"
@@ -31,70 +32,6 @@ static bool take(int option, const char *value, void *data)
 	(void)option, (void)value;
 	*(bool *)data = true;
 	return true;
-}
-
-enum fit { FIT_NOT, FIT_PREFIX, FIT_EXACT };
-
-/* The segment goes with and without the slash that shm_open(3) takes. */
-static enum fit session_fit(const msgpack_object *session, const char *wanted)
-{
-	char id[80], segment[96];
-
-	member_text(session, "id", id, sizeof id);
-	member_text(session, "segment", segment, sizeof segment);
-	if (strcmp(id, wanted) == 0 || strcmp(segment, wanted) == 0 ||
-	    (segment[0] == '/' && strcmp(segment + 1, wanted) == 0))
-		return FIT_EXACT;
-	return wanted[0] != '\0' && strncmp(id, wanted, strlen(wanted)) == 0 ? FIT_PREFIX : FIT_NOT;
-}
-
-/* Says which ids begin so: the first few. */
-static void say_several(const msgpack_object *sessions, size_t count, const char *wanted)
-{
-	size_t named = 0, more = 0;
-	char id[80];
-
-	fprintf(stderr, "shmbus: several sessions begin with \"%s\":", wanted);
-	for (size_t i = 0; i < count; i++) {
-		if (session_fit(&sessions[i], wanted) != FIT_PREFIX)
-			continue;
-		if (named == 8)
-			more++;
-		else
-			fprintf(stderr, "%s %s", named++ != 0 ? "," : "",
-				member_text(&sessions[i], "id", id, sizeof id));
-	}
-	if (more != 0)
-		fprintf(stderr, " and %zu more", more);
-	fputs(": say more of the id\n", stderr);
-}
-
-/* An exact id before a beginning; of sessions of one id the newest, which stands last. NULL, and
- * says why, where none fits or the beginning fits several ids. */
-static const msgpack_object *session_find(const struct document *document, const char *wanted)
-{
-	const msgpack_object *sessions = NULL, *exact = NULL, *prefix = NULL;
-	size_t count = member_array(&document->root, "sessions", &sessions);
-	bool several = false;
-
-	for (size_t i = 0; i < count; i++) {
-		enum fit fit = session_fit(&sessions[i], wanted);
-		char id[80], before[80];
-
-		if (fit == FIT_EXACT)
-			exact = &sessions[i];
-		if (fit != FIT_PREFIX)
-			continue;
-		several |= prefix != NULL &&
-			   strcmp(member_text(&sessions[i], "id", id, sizeof id),
-				  member_text(prefix, "id", before, sizeof before)) != 0;
-		prefix = &sessions[i];
-	}
-	if (exact == NULL && prefix == NULL)
-		fprintf(stderr, "shmbus: no session \"%s\": 'shmbus ls' lists them\n", wanted);
-	else if (exact == NULL && several)
-		say_several(sessions, count, wanted);
-	return exact != NULL ? exact : several ? NULL : prefix;
 }
 
 static void print_labels(const msgpack_object *session)
@@ -223,13 +160,6 @@ static void note_period(struct table *table, const msgpack_object *period)
 		   member_real(period, "misses", 0), member_real(period, "miss_run_max", 0), xruns);
 }
 
-static bool is_timer(const msgpack_object *metric)
-{
-	char kind[16];
-
-	return strcmp(member_text(metric, "kind", kind, sizeof kind), "timer") == 0;
-}
-
 static void timer_row(struct table *table, const msgpack_object *metric)
 {
 	static const char *const quantiles[] = {"p50", "p95", "p99"};
@@ -266,7 +196,7 @@ static void print_timers(const msgpack_object *session)
 
 	table_begin(&table, titles, 8);
 	for (size_t i = 0; i < count; i++)
-		if (is_timer(&metrics[i]))
+		if (metric_is_timer(&metrics[i]))
 			timer_row(&table, &metrics[i]);
 	if (table.count == 0)
 		return;
@@ -308,7 +238,7 @@ static void print_values(const msgpack_object *session)
 
 	table_begin(&table, titles, 3);
 	for (size_t i = 0; i < count; i++) {
-		if (is_timer(&metrics[i]))
+		if (metric_is_timer(&metrics[i]))
 			continue;
 		table_cell(&table, "%s", member_text(&metrics[i], "name", name, sizeof name));
 		table_cell(&table, "%s", member_text(&metrics[i], "kind", kind, sizeof kind));
@@ -332,7 +262,7 @@ static void print_values(const msgpack_object *session)
 
 static int print_session(const struct document *document, const char *wanted, bool json)
 {
-	const msgpack_object *session = session_find(document, wanted);
+	const msgpack_object *session = session_or_say(document, wanted);
 
 	if (session == NULL)
 		return EXIT_FAILURE;
@@ -350,28 +280,18 @@ static int print_session(const struct document *document, const char *wanted, bo
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	struct shmbus_snapshot_reader *reader;
-	struct document document;
+	struct newest newest;
 	bool json = false;
 	const char *bus;
-	int error, status = options_parse(command, argc, argv, "", own_options, take, &json, &bus);
+	int status = options_parse(command, argc, argv, "", own_options, take, &json, &bus);
 
 	if (status >= 0)
 		return status;
-	status = reader_open(bus, &reader);
+	status = newest_open(&newest, bus, 0);
 	if (status != 0)
 		return status;
-	bus = bus_name(bus);
-	error = document_read(&document, reader);
-	if (error != 0) {
-		read_failed(error, bus);
-		status = EXIT_FAILURE;
-	} else {
-		note_age(&document.snapshot, bus);
-		status = print_session(&document, argv[optind], json);
-		document_free(&document);
-	}
-	shmbus_snapshot_close(reader);
+	status = print_session(&newest.document, argv[optind], json);
+	newest_close(&newest);
 	return status;
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* snapshot.c - shmbus snapshot: the whole document, as JSON or as it is. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "json.h"
 #include "options.h"
@@ -54,50 +52,26 @@ static bool take(int option, const char *value, void *data)
 	}
 }
 
-static int read_waiting(struct document *document, struct shmbus_snapshot_reader *reader,
-			double wait_s)
-{
-	const struct timespec pause = {.tv_nsec = 20000000};
-	int error;
-
-	while ((error = document_read(document, reader)) == -ENOENT && wait_s > 0) {
-		nanosleep(&pause, NULL);
-		wait_s -= 0.02;
-	}
-	return error;
-}
-
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct wanted wanted = {0};
-	struct shmbus_snapshot_reader *reader;
-	struct document document;
+	struct newest newest;
 	const char *bus;
-	int error,
-		status = options_parse(command, argc, argv, "", own_options, take, &wanted, &bus);
+	int status = options_parse(command, argc, argv, "", own_options, take, &wanted, &bus);
 
 	if (status >= 0)
 		return status;
-	status = reader_open(bus, &reader);
+	status = newest_open(&newest, bus, wanted.wait_s);
 	if (status != 0)
 		return status;
-	bus = bus_name(bus);
-	error = read_waiting(&document, reader, wanted.wait_s);
-	if (error != 0) {
-		read_failed(error, bus);
-		shmbus_snapshot_close(reader);
-		return EXIT_FAILURE;
-	}
-	note_age(&document.snapshot, bus);
 	if (wanted.msgpack) {
-		fwrite(document.snapshot.data, 1, document.snapshot.size, stdout);
+		fwrite(newest.document.snapshot.data, 1, newest.document.snapshot.size, stdout);
 	} else {
-		json_print(stdout, &document.root, wanted.compact ? 0 : 2);
+		json_print(stdout, &newest.document.root, wanted.compact ? 0 : 2);
 		putchar('\n');
 	}
-	document_free(&document);
-	shmbus_snapshot_close(reader);
-	return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+	newest_close(&newest);
+	return 0;
 }
 
 const struct command command_snapshot = {"snapshot", "print the newest snapshot as JSON or msgpack",

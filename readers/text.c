@@ -8,11 +8,19 @@
 
 #include "text.h"
 
+static bool unicode;
+
 void text_setup(void)
 {
 	/* LC_CTYPE alone: numbers are read and written as C has them. */
-	if (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+	unicode = setlocale(LC_CTYPE, "") != NULL && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	if (!unicode)
 		setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+bool text_unicode(void)
+{
+	return unicode;
 }
 
 /* The bytes of the character at `text`, at least 1, and its columns. */

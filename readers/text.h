@@ -12,6 +12,9 @@
 /* Chooses a locale that knows the widths of UTF-8, whatever $LANG says. Once, at the start. */
 void text_setup(void);
 
+/* Whether $LANG says so itself: then a terminal can draw with characters beyond ASCII. */
+bool text_unicode(void);
+
 /* The columns that a text takes. */
 int text_columns(const char *text);
 

@@ -5,45 +5,66 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <shmbus/producer.h>
 
-#include "format.h"
 #include "options.h"
 #include "screen.h"
 #include "text.h"
+#include "top_print.h"
+#include "top_view.h"
 
 static const char help[] =
-	"Usage: shmbus top [-b] [-n COUNT] [-d SECONDS] [--once] [--bus NAME]\n\n"
-	"Shows the sessions and their timers, live. q or Ctrl-C ends it, Ctrl-Z stops it,\n"
-	"any other key draws it again.\n\n"
+	"Usage: shmbus top [-b|-j] [-n COUNT] [-d SECONDS] [--once] [-f TEXT]\n"
+	"                  [--ascii] [--no-color] [--bus NAME]\n\n"
+	"Shows the sessions and their timers, live. ? lists the keys; q or Ctrl-C ends\n"
+	"it, Ctrl-Z stops it.\n\n"
 	"  -b, --batch          plain text, one table after the other\n"
+	"  -j, --json           a line of JSON for each table\n"
 	"  -n, --count COUNT    end after so many tables (1 to 1000000)\n"
 	"  -d, --delay SECONDS  between tables: 0.1 to 3600 (default 1)\n"
-	"      --once           one table: -b -n 1\n\n"
-	"Sessions that live come first. cpu: part of one core; mem: resident memory;\n"
-	"drops: samples refused, a ring was full; age: since the last sign of life.\n\n"
-	"  CYCLE  QUANT     frames a cycle       TIMER  COUNT   samples ever\n"
-	"         RATE      frames a second             RATE    a second, over 10 s\n"
-	"         WAIT      awake - signal              MEAN, P50, P99, MAX: of all\n"
-	"         BUSY      finish - awake              TARGET  met or MISSED\n"
-	"         W/Q, B/Q  parts of the quantum\n"
-	"         ERR       xruns, missed deadlines\n\n"
-	"WAIT and BUSY are means of the last samples. A dash: no value. A + ends what was\n"
-	"cut; columns that do not fit the window are left out.\n";
+	"      --once           one table: -b -n 1\n"
+	"  -f, --filter TEXT    what has TEXT in its name, or fits a glob with * ? [\n"
+	"      --ascii          no other characters\n"
+	"      --no-color       as with $NO_COLOR\n\n"
+	"SESSION  STATE; CPU: part of one core; MEM: resident memory; DROPS: samples\n"
+	"         refused, a ring was full; AGE: since the last sign of life;\n"
+	"         B/Q, ERR: the largest and the sum of its cycles\n"
+	"CYCLE    QUANT: frames a cycle; RATE: frames a second; WAIT: awake - signal;\n"
+	"         BUSY: finish - awake; W/Q, B/Q: parts of the quantum;\n"
+	"         ERR: xruns, missed deadlines\n"
+	"TIMER    COUNT: samples ever; RATE: a second, over 10 s; MEAN, P50, P99, MAX:\n"
+	"         of all; TARGET: met or MISSED\n"
+	"VALUE    KIND; RATE: of a counter; VALUE\n"
+	"WRITER   RING: its samples; USED: now; HIGH: the most ever; DROPS; SAMPLES\n\n"
+	"WAIT and BUSY are means of the last samples. A dash: no value. A + ends what\n"
+	"was cut; columns that do not fit the window are left out.\n\n"
+	"Examples:\n"
+	"  shmbus top --once --filter 'decode*'\n"
+	"  shmbus top --json -d 10 | jq '.sessions[] | {id, dropped}'\n\n"
+	"Exit status: 0; 1 where a table without a screen could not be read; 2 for what\n"
+	"is not allowed.\n";
 
 struct wanted {
-	bool batch;
+	bool batch, json, ascii, plain;
 	uint64_t count; /* 0: for ever */
 	double delay_s;
+	const char *filter;
 };
 
 static const struct option own_options[] = {{"batch", no_argument, NULL, 'b'},
+					    {"json", no_argument, NULL, 'j'},
 					    {"count", required_argument, NULL, 'n'},
 					    {"delay", required_argument, NULL, 'd'},
 					    {"once", no_argument, NULL, 'o'},
+					    {"filter", required_argument, NULL, 'f'},
+					    {"ascii", no_argument, NULL, 'a'},
+					    {"no-color", no_argument, NULL, 'c'},
 					    {NULL, 0, NULL, 0}};
+
+#define FILTER_MAX (sizeof((struct top_state *)0)->filter - 1)
 
 static bool take(int option, const char *value, void *data)
 {
@@ -51,6 +72,10 @@ static bool take(int option, const char *value, void *data)
 	char *end = NULL;
 
 	switch (option) {
+	case 'j':
+		wanted->json = true; /* and no screen */
+		wanted->batch = true;
+		return true;
 	case 'b':
 		wanted->batch = true;
 		return true;
@@ -58,6 +83,16 @@ static bool take(int option, const char *value, void *data)
 		wanted->batch = true;
 		wanted->count = 1;
 		return true;
+	case 'a':
+		wanted->ascii = true;
+		return true;
+	case 'c':
+		wanted->plain = true;
+		return true;
+	case 'f':
+		wanted->filter = value;
+		return strlen(value) <= FILTER_MAX ||
+		       not_allowed("--filter", value, "at most 63 bytes");
 	case 'n':
 		wanted->count = strtoull(value, &end, 10);
 		if (value[0] >= '0' && value[0] <= '9' && *end == '\0' && wanted->count >= 1 &&
@@ -73,322 +108,348 @@ static bool take(int option, const char *value, void *data)
 	}
 }
 
-/* ---- the table ---- */
+/* ---- documents that stay ---- */
 
-#define STATES 4
-static const char *const state_order[STATES] = {"running", "stale", "lost", "ended"};
-
-/* How wide names and ids are: as their longest, as far as the window has room. */
-struct widths {
-	int id, name;
+struct kept {
+	bool there;
+	uint8_t *bytes;
+	struct document document;
 };
 
-static int wider(const msgpack_object *map, const char *key, int width)
+static void kept_free(struct kept *kept)
 {
-	char text[96];
-	int columns = text_columns(member_text(map, key, text, sizeof text));
-
-	return columns > width ? columns : width;
-}
-
-static int clamp(int value, int low, int high)
-{
-	return value < low ? low : value > high ? high : value;
-}
-
-static struct widths widths_of(const struct document *document, const struct page *page)
-{
-	const msgpack_object *sessions = NULL, *metrics = NULL;
-	size_t count = member_array(&document->root, "sessions", &sessions);
-	struct widths widths = {8, 8};
-
-	for (size_t i = 0; i < count; i++) {
-		size_t timers = member_array(&sessions[i], "metrics", &metrics);
-
-		widths.id = wider(&sessions[i], "id", widths.id);
-		for (size_t m = 0; m < timers; m++)
-			widths.name = wider(&metrics[m], "name", widths.name);
+	if (kept->there) {
+		document_free(&kept->document);
+		free(kept->bytes);
 	}
-	/* What stands beside them takes 66 and 62 columns; a narrow window has no room for it. */
-	widths.id = clamp(widths.id, 8, page->columns < 80 ? 16 : page->columns - 66);
-	widths.name = clamp(widths.name, 8, page->columns < 80 ? 12 : page->columns - 62);
-	return widths;
+	*kept = (struct kept){0};
 }
 
-static uint32_t sessions_in(const struct document *document, const char *wanted)
+/* A document of its own: what a snapshot's bytes lie in goes with the next read. */
+static int kept_copy(struct kept *kept, const struct shmbus_snapshot *snapshot, const uint8_t *data)
 {
+	int error;
+
+	kept_free(kept);
+	kept->bytes = malloc(snapshot->size + 1);
+	if (kept->bytes == NULL)
+		return -ENOMEM;
+	memcpy(kept->bytes, data, snapshot->size);
+	error = document_decode(&kept->document, kept->bytes, snapshot->size);
+	if (error != 0) {
+		free(kept->bytes);
+		return *kept = (struct kept){0}, error;
+	}
+	kept->document.snapshot = *snapshot;
+	kept->there = true;
+	return 0;
+}
+
+/* ---- one viewer ---- */
+
+struct viewer {
+	struct shmbus_snapshot_reader *reader;
+	const struct wanted *wanted;
+	const char *bus;
+	bool live;
+	struct kept now, before, baseline;
+	int error; /* of the last read */
+	struct top_rows rows;
+	struct top_memory *memory;
+	struct top_heat heat;
+	struct top_state state;
+	struct top_view view;
+	struct top_wanted asked;
+	double paused_at, baseline_at;
+	size_t page;
+};
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int remake(struct viewer *viewer)
+{
+	struct top_wanted *asked = &viewer->asked;
+
+	asked->sort = viewer->state.sort;
+	asked->reverse = viewer->state.reverse;
+	asked->filter = viewer->state.filter;
+	asked->baseline = viewer->baseline.there ? &viewer->baseline.document : NULL;
+	asked->before = viewer->before.there ? &viewer->before.document : NULL;
+	if (!viewer->now.there) {
+		viewer->rows.count = 0;
+		return 0;
+	}
+	return top_rows_make(&viewer->rows, &viewer->now.document, asked);
+}
+
+/* So many sessions are open at first; more of them would hide one another. */
+#define SESSIONS_OPEN 20
+
+/* All rows are remembered, those in closed sessions too: trends are there when they open. */
+static int remember(struct viewer *viewer)
+{
+	const struct top_wanted all = {.filter = "", .open = TOP_TIMERS};
+	bool first = top_memory_bus(viewer->memory) == NULL;
 	const msgpack_object *sessions = NULL;
-	size_t count = member_array(&document->root, "sessions", &sessions);
-	uint32_t found = 0;
-	char state[16];
+	struct top_rows rows = {0};
+	int error = top_rows_make(&rows, &viewer->now.document, &all);
 
-	for (size_t i = 0; i < count; i++)
-		found += strcmp(member_text(&sessions[i], "state", state, sizeof state), wanted) ==
-			 0;
-	return found;
+	if (error == 0)
+		top_memory_take(viewer->memory, &viewer->now.document, &rows);
+	if (first &&
+	    member_array(&viewer->now.document.root, "sessions", &sessions) > SESSIONS_OPEN)
+		top_memory_open_all(viewer->memory, TOP_CLOSED);
+	top_rows_free(&rows);
+	return error;
 }
 
-static void print_alarms(struct page *page, const struct document *document, const char *bus)
+/* The metric whose latencies are shown: the selected timer, or of the selected session, value's or
+ * writer's session, the first that has a deadline, else any. */
+static const msgpack_object *heat_metric(const struct top_row *row)
 {
-	const struct shmbus_snapshot *snapshot = &document->snapshot;
-	double drops = member_real(member(&document->root, "agent"), "dropped_total", 0);
-	uint32_t stale = sessions_in(document, "stale");
-	char age[FORMAT_SIZE];
+	const msgpack_object *metrics = NULL, *found = NULL;
+	size_t count = member_array(row->session, "metrics", &metrics);
 
-	format_duration(age, (double)snapshot->age_ns);
-	if (!snapshot->agent_running)
-		page_text(page, true,
-			  "** NO AGENT for %s: all below is old; 'shmbus-agent --bus %s' **", age,
-			  bus);
-	else if (snapshot_stale(snapshot))
-		page_text(page, true, "** STALE for %s: the agent is stopped or starved **", age);
-	if (drops > 0)
-		page_text(page, true, "** %.0f SAMPLES WERE DROPPED: a ring was full **", drops);
-	if (stale > 0)
-		page_text(page, true, "** %u SESSION%s STALE: no sign of life **", stale,
-			  stale == 1 ? "" : "S");
-}
-
-static void print_header(struct page *page, const struct document *document, const char *bus)
-{
-	const msgpack_object *agent = member(&document->root, "agent");
-	const msgpack_object *totals = member(&document->root, "totals");
-	uint64_t now = member_u64(&document->root, "time_unix_ns", 0);
-	uint64_t start = member_u64(agent, "start_time_unix_ns", now);
-	char f[FORMAT_SIZE];
-	struct line line;
-
-	line_begin(&line, page, 0);
-	line_format(&line, "shmbus %s ", bus);
-	line_format(&line, "%u running ", sessions_in(document, "running"));
-	line_format(&line, "%u stale ", sessions_in(document, "stale"));
-	line_format(&line, "%.0f lost ", member_real(totals, "sessions_lost", 0));
-	line_format(&line, "%.0f ended", member_real(totals, "sessions_ended", 0));
-	line_format(&line, "  q: quit");
-	page_line(page, &line);
-	line_begin(&line, page, 0);
-	line_format(&line, "agent cpu %s ",
-		    format_percent(f, member_real(agent, "cpu_ratio", NAN)));
-	line_format(&line, "rss %s ", format_bytes(f, member_real(agent, "rss_bytes", NAN)));
-	line_format(&line, "lag %s ", format_duration(f, member_real(agent, "drain_lag_ns", NAN)));
-	line_format(&line, "samples %s ",
-		    format_count(f, member_real(agent, "samples_total", NAN)));
-	line_format(&line, "up %s", format_duration(f, now > start ? (double)(now - start) : 0));
-	page_line(page, &line);
-	print_alarms(page, document, bus);
-}
-
-static void print_session(struct page *page, const msgpack_object *session, int id_width)
-{
-	const msgpack_object *memory = member(session, "memory");
-	char id[80], service[80], state[16], f[FORMAT_SIZE];
-	struct line line;
-
-	line_begin(&line, page, 0);
-	line_left(&line, 7, member_text(session, "state", state, sizeof state));
-	line_left(&line, id_width, member_text(session, "id", id, sizeof id));
-	line_left(&line, 9, member_text(session, "service", service, sizeof service));
-	line_format(&line, "cpu %6s", format_percent(f, member_real(session, "cpu_ratio", NAN)));
-	line_format(&line, "mem %7s",
-		    format_bytes(f, member_real(memory, "process_rss_bytes", NAN)));
-	line_format(&line, "drops %5s", format_count(f, member_real(session, "dropped_total", 0)));
-	line_format(&line, "age %6s", format_duration(f, member_real(session, "age_ns", NAN)));
-	page_line(page, &line);
-}
-
-/* The cycle's WAIT has its timer under <name>.wait. */
-static const msgpack_object *wait_of(const msgpack_object *session, const char *name)
-{
-	const msgpack_object *metrics = NULL;
-	size_t count = member_array(session, "metrics", &metrics);
-	char wanted[80], found[80];
-
-	snprintf(wanted, sizeof wanted, "%.64s.wait", name);
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(member_text(&metrics[i], "name", found, sizeof found), wanted) == 0)
-			return &metrics[i];
-	return NULL;
-}
-
-/* CYCLE and TIMER have the same widths, so that they stand in line. */
-static const int cell_widths[] = {7, 6, 7, 7, 7, 7, 6};
-
-#define CELLS 7
-
-static void print_row(struct page *page, int name_width, const char *name,
-		      const char *const cells[CELLS])
-{
-	struct line line;
-
-	line_begin(&line, page, 2);
-	line_left(&line, name_width, name);
-	for (int i = 0; i < CELLS; i++)
-		line_right(&line, cell_widths[i], cells[i]);
-	page_line(page, &line);
-}
-
-static void print_cycle(struct page *page, const msgpack_object *session,
-			const msgpack_object *metric, const char *name, int name_width)
-{
-	const msgpack_object *period = member(metric, "period");
-	const msgpack_object *busy = member(metric, "window");
-	const msgpack_object *wait = member(wait_of(session, name), "window");
-	/* A cycle too long is a miss and, where the driver tells, an xrun: it is one error. */
-	double errors = fmax(member_real(period, "misses", 0), member_real(period, "xruns", 0));
-	char f[CELLS][FORMAT_SIZE];
-	const char *const cells[CELLS] = {
-		format_count(f[0], member_real(period, "quantum", 0)),
-		format_count(f[1], member_real(period, "rate_hz", 0)),
-		format_duration(f[2], member_real(wait, "mean", NAN)),
-		format_duration(f[3], member_real(busy, "mean", NAN)),
-		format_percent(f[4], member_real(period, "wait_ratio", NAN)),
-		format_percent(f[5], member_real(period, "busy_ratio", NAN)),
-		format_count(f[6], errors),
-	};
-
-	print_row(page, name_width, name, cells);
-}
-
-static const char *target_word(const msgpack_object *metric)
-{
-	int met = member_bool(member(metric, "target"), "met");
-
-	return met < 0 ? "-" : met > 0 ? "met" : "MISSED";
-}
-
-static void print_timer(struct page *page, const msgpack_object *metric, const char *name,
-			int name_width)
-{
-	const msgpack_object *quantiles = member(metric, "quantiles");
-	const msgpack_object *recent = member(member(metric, "windows"), "10s");
-	char text[16], f[CELLS][FORMAT_SIZE];
-	const char *unit = member_text(metric, "unit", text, sizeof text);
-	const char *const cells[CELLS] = {
-		format_count(f[0], member_real(metric, "count", NAN)),
-		format_count(f[1], member_real(recent, "rate", NAN)),
-		format_value(f[2], member_real(metric, "mean", NAN), unit),
-		format_value(f[3], member_real(quantiles, "p50", NAN), unit),
-		format_value(f[4], member_real(quantiles, "p99", NAN), unit),
-		format_value(f[5], member_real(metric, "max", NAN), unit),
-		target_word(metric),
-	};
-
-	print_row(page, name_width, name, cells);
-}
-
-/* Cycles first, then timers, each under a heading of its own where there are any. */
-static void print_timers(struct page *page, const msgpack_object *session, bool cycles,
-			 int name_width)
-{
-	static const char *const cycle_titles[CELLS] = {"QUANT", "RATE", "WAIT", "BUSY",
-							"W/Q",   "B/Q",  "ERR"};
-	static const char *const timer_titles[CELLS] = {"COUNT", "RATE", "MEAN",  "P50",
-							"P99",   "MAX",  "TARGET"};
-	const msgpack_object *metrics = NULL;
-	size_t count = member_array(session, "metrics", &metrics), printed = 0;
-
+	if (row->kind == TOP_CYCLE || row->kind == TOP_TIMER)
+		return row->object;
 	for (size_t i = 0; i < count; i++) {
-		char name[80], kind[16];
-		bool cycle = member_u64(member(&metrics[i], "period"), "quantum", 0) != 0;
-
-		member_text(&metrics[i], "name", name, sizeof name);
-		if (cycle != cycles ||
-		    strcmp(member_text(&metrics[i], "kind", kind, sizeof kind), "timer") != 0)
+		if (member(&metrics[i], "histogram") == NULL)
 			continue;
-		if (printed++ == 0)
-			print_row(page, name_width, cycles ? "CYCLE" : "TIMER",
-				  cycles ? cycle_titles : timer_titles);
-		if (cycles)
-			print_cycle(page, session, &metrics[i], name, name_width);
-		else
-			print_timer(page, &metrics[i], name, name_width);
+		if (member(&metrics[i], "period") != NULL)
+			return &metrics[i];
+		if (found == NULL)
+			found = &metrics[i];
 	}
+	return found != NULL ? found : row->object;
 }
 
-/* What lives before what is history, which may be long. */
-static void print_document(struct page *page, const struct document *document, const char *bus)
+/* A document counts once, and again only where another metric was selected. */
+static void take_heat(struct viewer *viewer, bool fresh)
 {
-	const msgpack_object *sessions = NULL;
-	size_t count = member_array(&document->root, "sessions", &sessions);
-	struct widths widths = widths_of(document, page);
-	char state[16];
+	const struct top_row *row;
+	const msgpack_object *metric, *before;
+	size_t hint = 0;
 
-	print_header(page, document, bus);
-	for (int s = 0; s < STATES; s++) {
-		for (size_t i = 0; i < count; i++) {
-			if (strcmp(member_text(&sessions[i], "state", state, sizeof state),
-				   state_order[s]) != 0)
-				continue;
-			print_session(page, &sessions[i], widths.id);
-			print_timers(page, &sessions[i], true, widths.name);
-			print_timers(page, &sessions[i], false, widths.name);
-		}
+	top_state_follow(&viewer->state, &viewer->rows, viewer->page);
+	if (!viewer->now.there || viewer->rows.count == 0)
+		return;
+	row = &viewer->rows.rows[viewer->state.at];
+	if (!fresh && row->key == viewer->heat.key)
+		return;
+	metric = heat_metric(row);
+	before = top_session_find(viewer->before.there ? &viewer->before.document : NULL,
+				  row->session, &hint);
+	top_heat_take(&viewer->heat, row->key, &viewer->now.document, metric,
+		      top_metric_find(before, metric));
+}
+
+/* Reads the newest document. One that was seen already only became older. */
+static void look(struct viewer *viewer)
+{
+	struct shmbus_snapshot snapshot;
+
+	viewer->error = shmbus_snapshot_read(viewer->reader, &snapshot);
+	if (viewer->error == 0 && viewer->now.there &&
+	    snapshot.time_unix_ns == viewer->now.document.snapshot.time_unix_ns &&
+	    snapshot.seq == viewer->now.document.snapshot.seq) {
+		viewer->now.document.snapshot = snapshot;
+		return;
 	}
-	if (count == 0)
-		page_text(page, false, "no session yet");
+	kept_free(&viewer->before);
+	viewer->before = viewer->now;
+	viewer->now = (struct kept){0};
+	if (viewer->error == 0)
+		viewer->error = kept_copy(&viewer->now, &snapshot, snapshot.data);
+	if (viewer->error == 0 && viewer->live)
+		viewer->error = remember(viewer);
+	if (viewer->error == 0)
+		viewer->error = remake(viewer);
+	else
+		kept_free(&viewer->now);
+	if (viewer->live)
+		take_heat(viewer, true);
+}
+
+static void show(struct viewer *viewer)
+{
+	double now = seconds_now();
+	struct top_shown shown = {
+		.bus = viewer->bus,
+		.document = viewer->now.there ? &viewer->now.document : NULL,
+		.rows = &viewer->rows,
+		.error = viewer->error,
+		.rate = viewer->live ? top_trend_last(top_memory_bus(viewer->memory)) : NAN,
+		.paused_s = viewer->state.paused ? now - viewer->paused_at : NAN,
+		.since_s = viewer->baseline.there ? now - viewer->baseline_at : NAN,
+		.wanted = &viewer->asked,
+		.live = viewer->live,
+	};
+	int columns = window_columns();
+
+	if (!viewer->now.there)
+		viewer->rows.count = 0;
+	if (viewer->live) {
+		viewer->page = top_view_draw(&viewer->view, &shown, &viewer->state, viewer->memory,
+					     &viewer->heat);
+		return;
+	}
+	if (!viewer->now.there) {
+		read_failed(viewer->error, viewer->bus);
+		return;
+	}
+	if (viewer->wanted->json)
+		top_print_json(&shown);
+	else
+		top_print_text(&shown, columns > 0 ? columns : 200);
+	fflush(stdout);
 }
 
 /* ---- the loop ---- */
 
-static int show_once(struct shmbus_snapshot_reader *reader, bool live, const char *bus)
+/* False: the user has left. */
+static bool act(struct viewer *viewer, enum top_action action)
 {
-	struct document document;
-	struct page page;
-	char text[256];
-	int error = document_read(&document, reader);
-
-	if (error != 0 && !live) {
-		read_failed(error, bus);
-		return error;
+	switch (action) {
+	case TOP_QUIT:
+		return false;
+	case TOP_PAUSE:
+		viewer->state.paused = !viewer->state.paused;
+		viewer->paused_at = seconds_now();
+		return true;
+	case TOP_BASELINE:
+		if (viewer->now.there)
+			kept_copy(&viewer->baseline, &viewer->now.document.snapshot,
+				  viewer->now.bytes);
+		viewer->baseline_at = seconds_now();
+		break;
+	case TOP_RESTORE:
+		kept_free(&viewer->baseline);
+		break;
+	case TOP_REMAKE:
+		break;
+	default:
+		take_heat(viewer, false);
+		return true;
 	}
-	page_begin(&page);
-	if (error == 0) {
-		print_document(&page, &document, bus);
-		document_free(&document);
-	} else {
-		page_text(&page, false, "shmbus %s  waiting for a snapshot; q: quit", bus);
-		page_text(&page, true, "** %s **", read_failure(error, bus, text, sizeof text));
-	}
-	page_end(&page);
-	fflush(stdout);
-	return error;
+	viewer->error = remake(viewer);
+	take_heat(viewer, false);
+	return true;
 }
 
-static int loop(struct shmbus_snapshot_reader *reader, const struct wanted *wanted, const char *bus)
+static bool keys(struct viewer *viewer)
 {
-	bool live = !wanted->batch && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
-	enum screen_event event = SCREEN_NEXT;
-	uint64_t shown = 0;
-	int error = 0;
+	int key;
 
-	screen_signals(live);
-	if (live)
-		screen_begin();
-	while (event != SCREEN_LEAVE) {
-		error = show_once(reader, live, bus);
-		shown += event == SCREEN_NEXT;
-		if (shown == wanted->count || ferror(stdout)) /* or the terminal is gone */
+	while ((key = screen_key()) >= 0)
+		if (!act(viewer,
+			 top_key(&viewer->state, key, &viewer->rows, viewer->memory, viewer->page)))
+			return false;
+	return true;
+}
+
+/* Keys and a new size are answered at once, and do not put off the next table. */
+static bool wait_next(struct viewer *viewer, double until)
+{
+	for (;;) {
+		double left = until - seconds_now();
+
+		switch (screen_wait(left > 0 ? left : 0, viewer->live)) {
+		case SCREEN_NEXT:
+			return true;
+		case SCREEN_LEAVE:
+			return false;
+		case SCREEN_KEYS:
+			if (!keys(viewer))
+				return false;
 			break;
-		event = screen_wait(wanted->delay_s, live);
+		case SCREEN_REDRAW:
+			break;
+		}
+		if (viewer->live)
+			show(viewer);
+	}
+}
+
+static int loop(struct viewer *viewer)
+{
+	const struct wanted *wanted = viewer->wanted;
+	uint64_t shown = 0;
+
+	screen_signals(viewer->live);
+	if (viewer->live) {
+		viewer->live = screen_begin();
+		if (viewer->live)
+			top_view_begin(&viewer->view);
+		else
+			fputs("shmbus top: this terminal ($TERM) cannot show pages: plain tables\n",
+			      stderr);
+	}
+	for (;;) {
+		double until = seconds_now() + wanted->delay_s;
+
+		if (!viewer->state.paused)
+			look(viewer);
+		show(viewer);
+		if (++shown == wanted->count || ferror(stdout) || !wait_next(viewer, until))
+			break;
 	}
 	screen_end();
-	return error != 0 && !live ? EXIT_FAILURE : 0;
+	return viewer->error != 0 && !viewer->live ? EXIT_FAILURE : 0;
+}
+
+static int view(struct viewer *viewer)
+{
+	const struct wanted *wanted = viewer->wanted;
+	const char *no_color = getenv("NO_COLOR");
+	int status;
+
+	viewer->live = !wanted->batch && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
+	viewer->view.colours = !wanted->plain && (no_color == NULL || no_color[0] == '\0');
+	viewer->view.blocks = !wanted->ascii && text_unicode();
+	viewer->state.strip = true;
+	strcpy(viewer->state.filter, wanted->filter);
+	viewer->asked.filter = viewer->state.filter;
+	viewer->asked.open = wanted->json ? TOP_ALL : TOP_TIMERS;
+	viewer->memory = top_memory_new();
+	if (viewer->memory == NULL) {
+		fputs("shmbus: out of memory\n", stderr);
+		return EXIT_FAILURE;
+	}
+	if (viewer->live) {
+		viewer->asked.open_of = top_memory_open;
+		viewer->asked.data = viewer->memory;
+	}
+	status = loop(viewer);
+	kept_free(&viewer->now);
+	kept_free(&viewer->before);
+	kept_free(&viewer->baseline);
+	top_rows_free(&viewer->rows);
+	top_memory_free(viewer->memory);
+	return status;
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	struct wanted wanted = {.delay_s = 1};
-	struct shmbus_snapshot_reader *reader;
+	struct wanted wanted = {.delay_s = 1, .filter = ""};
+	struct viewer viewer = {.wanted = &wanted};
 	const char *bus;
-	int status = options_parse(command, argc, argv, "bn:d:", own_options, take, &wanted, &bus);
+	int status =
+		options_parse(command, argc, argv, "bjn:d:f:", own_options, take, &wanted, &bus);
 
 	if (status >= 0)
 		return status;
-	status = reader_open(bus, &reader);
+	status = reader_open(bus, &viewer.reader);
 	if (status != 0)
 		return status;
-	status = loop(reader, &wanted, bus_name(bus));
-	shmbus_snapshot_close(reader);
+	viewer.bus = bus_name(bus);
+	status = view(&viewer);
+	shmbus_snapshot_close(viewer.reader);
 	return status;
 }
 
