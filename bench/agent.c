@@ -6,227 +6,114 @@
 #include "bench.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <shmbus/layout.h>
-#include <shmbus/producer.h>
+#include "load.h"
 
-#define WARMUP_SECONDS 5u
-#define CAPACITY 1024u
+#define ROUNDS_MAX 20
 
-struct load {
-	struct shmbus_session *session;
-	struct shmbus_writer *writer;
-	shmbus_metric timers[64];
+struct scenario {
+	const char *id; /* of the processor's part */
+	const char *name;
+	uint32_t sessions;
+	uint32_t timers;
+	uint32_t hz;
+	bool all_timers; /* at that rate; else the session is, its timers in turn */
+	uint32_t seconds;
 };
 
-/* Starts the agent that lies beside this program. */
-static int agent_start(const char *bus, pid_t *out)
-{
-	char path[4096];
-	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - sizeof("shmbus-agent"));
-	char *slash;
+static const struct scenario scenarios[] = {
+	{"agent_cpu_100x1k_percent", "100x1k", 100, 8, 1000, false, 10},
+	{"agent.1000x1k_cpu_percent", "1000x1k", 1000, 8, 1000, false, 10},
+	{"agent.1000_idle_cpu_percent", "1000 idle", 1000, 8, 0, false, 10},
+};
 
-	if (size < 0)
-		return -errno;
-	path[size] = '\0';
-	slash = strrchr(path, '/');
-	memcpy(slash + 1, "shmbus-agent", sizeof("shmbus-agent"));
-	*out = fork();
-	if (*out < 0)
-		return -errno;
-	if (*out == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		execl(path, path, "--bus", bus, "--max-sessions", "10000", (char *)NULL);
-		fprintf(stderr, "shmbus-bench: %s: %s\n", path, strerror(errno));
-		_exit(127);
+/* The rounds follow each other under one load: there is nothing to compare it with. */
+static int scenario_measure(struct bench *bench, const struct scenario *scenario, struct load *load)
+{
+	size_t count = scenario->seconds < ROUNDS_MAX ? scenario->seconds : ROUNDS_MAX;
+	double percent[ROUNDS_MAX], before = 0, after = 0, resident, own;
+	uint64_t recorded, dropped;
+	char id[64], what[96];
+	int error = 0;
+
+	for (size_t round = 0; !error && round < count; round++) {
+		uint64_t start = bench_now_ns();
+
+		bench_progress(bench, "%s, round %zu of %zu", scenario->name, round + 1, count);
+		error = load_cpu_seconds(load, &before);
+		load_run(load, scenario->hz, scenario->all_timers,
+			 (double)scenario->seconds / (double)count);
+		if (!error)
+			error = load_cpu_seconds(load, &after);
+		percent[round] = (after - before) * 1e11 / (double)(bench_now_ns() - start);
 	}
-	return 0;
-}
-
-/* Stops it, and removes what an agent leaves for the next one on its bus. */
-static void agent_stop(pid_t agent, const char *bus)
-{
-	static const char *const suffixes[] = {SHMBUS_AGENT_SUFFIX, SHMBUS_SNAPSHOT_SUFFIX,
-					       SHMBUS_CHECKPOINT_SUFFIX};
-	char name[80];
-
-	kill(agent, SIGTERM);
-	waitpid(agent, NULL, 0);
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		snprintf(name, sizeof(name), "/" SHMBUS_PREFIX "%s.%s", bus, suffixes[i]);
-		shm_unlink(name);
-	}
-}
-
-/* The processor time that a process has used, in seconds, with all its threads. */
-static int process_cpu_seconds(pid_t pid, double *out)
-{
-	struct timespec time;
-	clockid_t clock;
-	int error = clock_getcpuclockid(pid, &clock);
-
-	if (error)
-		return -error;
-	if (clock_gettime(clock, &time) != 0)
-		return -errno;
-	*out = (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-	return 0;
-}
-
-static int process_rss_kib(pid_t pid, double *out)
-{
-	char path[64], line[256];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	*out = -1;
-	while (fgets(line, sizeof(line), file))
-		if (strncmp(line, "VmRSS:", 6) == 0)
-			*out = strtod(line + 6, NULL);
-	fclose(file);
-	return *out < 0 ? -ESRCH : 0;
-}
-
-static int load_open(struct load *load, const char *bus, uint32_t metrics)
-{
-	struct shmbus_session_options options = {.bus = bus, .service = "bench"};
-	struct shmbus_writer_options writer = {.capacity = CAPACITY};
-	struct shmbus_metric_options timer = {.kind = SHMBUS_TIMER};
-	char name[32];
-	int error = shmbus_session_open(&options, &load->session);
-
 	if (!error)
-		error = shmbus_writer_open(load->session, &writer, &load->writer);
-	for (uint32_t i = 0; !error && i < metrics; i++) {
-		snprintf(name, sizeof(name), "timer%u", i);
-		timer.name = name;
-		error = shmbus_metric_define(load->session, &timer, &load->timers[i]);
-	}
+		error = load_memory_kib(load, &resident, &own);
 	if (error)
-		fprintf(stderr, "shmbus-bench: %s\n", shmbus_strerror(error));
-	return error;
+		return error;
+	load_account(load, &recorded, &dropped);
+	snprintf(what, sizeof(what), "%s, part of one processor", scenario->name);
+	bench_figure(bench, scenario->id, what, "%", percent, count);
+	resident /= 1024;
+	snprintf(id, sizeof(id), "agent.%s_rss_mib", scenario->name);
+	snprintf(what, sizeof(what), "%s, resident memory", scenario->name);
+	bench_figure(bench, id, what, "MiB", &resident, 1);
+	bench_note(bench, "  %u sessions x %u timers, %u Hz %s, %u s: %llu samples, %llu dropped",
+		   scenario->sessions, scenario->timers, scenario->hz,
+		   scenario->all_timers ? "each timer" : "each session", scenario->seconds,
+		   (unsigned long long)recorded, (unsigned long long)dropped);
+	return 0;
 }
 
-/* One sample to each timer of each session: a few hundred microseconds, none twice the same. */
-static void loads_record(struct load *loads, const struct bench_options *options)
+static int scenario_run(struct bench *bench, const struct scenario *scenario)
 {
-	static uint64_t random = 88172645463325252u;
-
-	for (uint32_t s = 0; s < options->sessions; s++) {
-		for (uint32_t m = 0; m < options->metrics; m++) {
-			random ^= random << 13;
-			random ^= random >> 7;
-			random ^= random << 17;
-			shmbus_record_value(loads[s].writer, loads[s].timers[m],
-					    100000 + random % 400000);
-		}
-	}
-}
-
-/* Records at the rate for so many seconds, on an absolute schedule. */
-static void loads_run(struct load *loads, const struct bench_options *options, uint32_t seconds)
-{
-	uint64_t period_ns = 1000000000u / options->rate_hz, next = bench_now_ns();
-	uint64_t end = next + seconds * 1000000000ull;
-
-	for (; next < end; next += period_ns) {
-		struct timespec time = {.tv_sec = (time_t)(next / 1000000000u),
-					.tv_nsec = (long)(next % 1000000000u)};
-
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-		loads_record(loads, options);
-	}
-}
-
-static void writers_account(const struct load *loads, uint32_t sessions, uint64_t *recorded,
-			    uint64_t *dropped)
-{
-	struct shmbus_writer_stats stats;
-
-	*recorded = *dropped = 0;
-	for (uint32_t s = 0; s < sessions; s++) {
-		shmbus_writer_stats_get(loads[s].writer, &stats);
-		*recorded += stats.recorded;
-		*dropped += stats.dropped;
-	}
-}
-
-static int measure(struct bench *bench, struct load *loads, pid_t agent)
-{
-	static const struct bench_goal shown = {0};
-	const struct bench_options *options = bench_options(bench);
-	double before, after, rss, percent;
-	uint64_t start, recorded, dropped;
+	struct load_options options = {.sessions = scenario->sessions, .timers = scenario->timers};
+	struct load *load;
 	int error;
 
-	loads_run(loads, options, WARMUP_SECONDS);
-	start = bench_now_ns();
-	error = process_cpu_seconds(agent, &before);
+	bench_progress(bench, "%s, opening", scenario->name);
+	error = load_start(&options, &load);
 	if (error)
 		return error;
-	loads_run(loads, options, options->seconds);
-	error = process_cpu_seconds(agent, &after);
-	if (!error)
-		error = process_rss_kib(agent, &rss);
-	if (error)
-		return error;
-	percent = (after - before) * 1e11 / (double)(bench_now_ns() - start);
-	rss /= 1024;
-	writers_account(loads, options->sessions, &recorded, &dropped);
-	bench_note(bench, "%u sessions, %u timers each, %u Hz, %u s: %llu samples, %llu dropped",
-		   options->sessions, options->metrics, options->rate_hz, options->seconds,
-		   (unsigned long long)recorded, (unsigned long long)dropped);
-	bench_figure(bench, "agent.cpu_percent", "the agent's part of one processor", "%", &shown,
-		     &percent, 1);
-	bench_figure(bench, "agent.rss_mib", "the agent's memory", "MiB", &shown, &rss, 1);
-	return 0;
+	bench_progress(bench, "%s, warm-up", scenario->name);
+	load_run(load, scenario->hz, scenario->all_timers, 3);
+	error = scenario_measure(bench, scenario, load);
+	load_stop(load);
+	return error;
 }
 
 static int agent_run(struct bench *bench)
 {
-	const struct bench_options *options = bench_options(bench);
-	struct load *loads = calloc(options->sessions, sizeof(*loads));
-	struct rlimit files;
-	char bus[SHMBUS_BUS_SIZE];
-	pid_t agent;
-	int error;
+	const struct bench_options *asked = bench_options(bench);
+	struct bench_cpus cpus;
+	int error = bench_cpus_find(&cpus);
 
-	if (!loads)
-		return -ENOMEM;
-	getrlimit(RLIMIT_NOFILE, &files);
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
-	snprintf(bus, sizeof(bus), "bench-%d", (int)getpid());
-	error = agent_start(bus, &agent);
 	if (error)
-		goto free_loads;
-	for (uint32_t s = 0; !error && s < options->sessions; s++)
-		error = load_open(&loads[s], bus, options->metrics);
-	if (!error)
-		error = measure(bench, loads, agent);
-	for (uint32_t s = 0; s < options->sessions; s++)
-		shmbus_session_close(loads[s].session);
-	/* It drains what is left and removes the segments. */
-	sleep(1);
-	agent_stop(agent, bus);
-free_loads:
-	free(loads);
+		return error;
+	bench_cpu_pin(cpus.producer);
+	if (asked->sessions || asked->metrics || asked->rate_hz || asked->seconds) {
+		struct scenario own = {.id = "agent.cpu_percent",
+				       .name = "as asked",
+				       .sessions = asked->sessions ? asked->sessions : 1000,
+				       .timers = asked->metrics ? asked->metrics : 8,
+				       .hz = asked->rate_hz ? asked->rate_hz : 10,
+				       .all_timers = true,
+				       .seconds = asked->seconds ? asked->seconds : 60};
+
+		error = scenario_run(bench, &own);
+	} else {
+		for (size_t i = 0; !error && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+			struct scenario scenario = scenarios[i];
+
+			scenario.seconds = (uint32_t)bench_rounds(bench, scenario.seconds, 60);
+			error = scenario_run(bench, &scenario);
+		}
+	}
+	bench_cpu_unpin();
 	return error;
 }
 
-const struct bench_part bench_part_agent = {"agent", "what the agent costs under a steady load",
-					    agent_run, false};
+const struct bench_part bench_part_agent = {
+	"agent", "what the agent costs under a steady load: 10 ms drains, 1 Hz snapshots",
+	agent_run, true};

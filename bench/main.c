@@ -7,11 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine.h"
+
+/* One line a part. */
+/* clang-format off */
 static const struct bench_part *const parts[] = {
 	&bench_part_record,
+	&bench_part_cold,
+	&bench_part_paced,
+	&bench_part_saturated,
 	&bench_part_rings,
+	&bench_part_fold,
 	&bench_part_agent,
+	&bench_part_publish,
+	&bench_part_memory,
+	&bench_part_scale,
+	&bench_part_death,
+	&bench_part_restart,
+	&bench_part_gateway,
+	&bench_part_hot,
+	&bench_part_peers,
 };
+/* clang-format on */
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -30,13 +47,18 @@ static void usage(FILE *out)
 		"\n"
 		"  --full          more rounds\n"
 		"  --json FILE     all figures with all their samples, and the machine\n"
-		"  --sessions N    agent: sessions (1000)\n"
-		"  --metrics N     agent: timers in each (8)\n"
-		"  --rate HZ       agent: samples a second of each timer (10)\n"
-		"  --seconds N     agent: how long (60)\n"
+		"  --report FILE   the same as one HTML page, with plots\n"
+		"  --sessions N, --metrics N, --rate HZ, --seconds N\n"
+		"                  agent: one load of so many sessions (1000) with so many timers\n"
+		"                  each (8), each timer so often (10), for so long (60), instead\n"
+		"                  of its own loads\n"
 		"  --help          this text\n"
 		"\n"
-		"Exit status: 0, 1 where something could not be measured, 2 for bad options.\n");
+		"How it is measured:\n");
+	for (size_t i = 0; machine_method[i]; i++)
+		fprintf(out, "  %s\n", machine_method[i]);
+	fprintf(out, "\n"
+		     "Exit status: 0, 1 where a measurement failed, 2 for bad options.\n");
 }
 
 static int number(const char *name, const char *text, uint32_t max, uint32_t *out)
@@ -55,10 +77,11 @@ static int number(const char *name, const char *text, uint32_t max, uint32_t *ou
 	return 0;
 }
 
-enum { FULL = 256, JSON, SESSIONS, METRICS, RATE, SECONDS };
+enum { FULL = 256, JSON, REPORT, SESSIONS, METRICS, RATE, SECONDS };
 
 static const struct option long_options[] = {{"full", no_argument, NULL, FULL},
 					     {"json", required_argument, NULL, JSON},
+					     {"report", required_argument, NULL, REPORT},
 					     {"sessions", required_argument, NULL, SESSIONS},
 					     {"metrics", required_argument, NULL, METRICS},
 					     {"rate", required_argument, NULL, RATE},
@@ -71,8 +94,7 @@ static int options_parse(int argc, char **argv, struct bench_options *options)
 {
 	int option, error = 0;
 
-	*options = (struct bench_options){
-		.sessions = 1000, .metrics = 8, .rate_hz = 10, .seconds = 60};
+	*options = (struct bench_options){0};
 	while (!error && (option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
 		switch (option) {
 		case FULL:
@@ -80,6 +102,9 @@ static int options_parse(int argc, char **argv, struct bench_options *options)
 			break;
 		case JSON:
 			options->json_path = optarg;
+			break;
+		case REPORT:
+			options->html_path = optarg;
 			break;
 		case SESSIONS:
 			error = number("sessions", optarg, 10000, &options->sessions);
@@ -140,13 +165,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "shmbus-bench: %s\n", strerror(-result));
 		return 1;
 	}
-	bench_machine_print(bench);
+	bench_header_print(bench);
 	for (int i = optind; i < argc; i++)
 		error |= part_run(bench, part_find(argv[i]));
 	for (size_t i = 0; optind == argc && i < PARTS; i++)
 		if (parts[i]->by_default)
 			error |= part_run(bench, parts[i]);
-	error |= bench_report_json(bench);
+	error |= bench_report_write(bench);
 	bench_destroy(bench);
 	return error ? 1 : 0;
 }

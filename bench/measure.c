@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -72,6 +73,58 @@ double bench_ns_per_tick(void)
 	return ns_per_tick;
 }
 
+/* A difference of clock reads with a little work between, which is another each time. */
+static uint64_t tick_difference(uint32_t work)
+{
+	uint64_t start = shmbus_now();
+
+	for (volatile uint32_t i = 0; i < work % 8; i++)
+		;
+	return shmbus_now() - start;
+}
+
+/* Where the counter moves in steps all differences are multiples of one, but for one tick: reads
+ * within a step are told apart by that, and a step may be a fraction off a whole number. */
+uint64_t bench_tick_step(void)
+{
+	static uint64_t step;
+	uint64_t smallest = UINT64_MAX;
+	uint32_t multiples = 0;
+
+	if (step != 0)
+		return step;
+	for (uint32_t i = 0; i < 10000; i++) {
+		uint64_t ticks = tick_difference(i);
+
+		if (ticks > 2 && ticks < smallest)
+			smallest = ticks;
+	}
+	for (uint32_t i = 0; i < 10000; i++)
+		multiples += (tick_difference(i) + 1) % smallest <= 2;
+	/* Of a fine counter hardly any would be. */
+	step = smallest >= 8 && multiples > 9000 ? smallest : 1;
+	return step;
+}
+
+uint64_t bench_now_ordered(void)
+{
+	uint64_t ticks;
+
+	atomic_thread_fence(memory_order_seq_cst);
+#if defined(__x86_64__)
+	_mm_lfence();
+	ticks = shmbus_now();
+	_mm_lfence();
+#elif defined(__aarch64__)
+	__asm__ volatile("dsb sy; isb" : : : "memory");
+	ticks = shmbus_now();
+	__asm__ volatile("isb" : : : "memory");
+#else
+	ticks = shmbus_now();
+#endif
+	return ticks;
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -102,6 +155,11 @@ void bench_shared_free(void *memory, size_t size)
 {
 	if (memory)
 		munmap(memory, size);
+}
+
+void bench_bus_name(char *out, size_t size)
+{
+	snprintf(out, size, "bench-%d", (int)getpid());
 }
 
 struct gate {
