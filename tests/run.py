@@ -446,7 +446,8 @@ def parse(arguments):
     parser.add_argument("build", nargs="?", help="the build directory")
     parser.add_argument("names", nargs="*", help="run only the tests whose names contain one")
     parser.add_argument("--json", metavar="FILE", help="write the totals there")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    # Most of what runs beside others waits for it.
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)) + 1)
     parser.add_argument("--list", action="store_true", help="print the tests' names only")
     parser.add_argument("--add", nargs="+", metavar="FILE", help="add up what --json wrote")
     parser.add_argument("--some-in-each", action="store_true", help="with --add: none is empty")
@@ -485,7 +486,9 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever starts this in the background may have it ignore some, and all tests with it.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

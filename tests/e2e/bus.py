@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -48,8 +49,8 @@ class Bus(unittest.TestCase):
         return subprocess.run([f"{BIN}/{program}", *arguments], env=self.env, text=True,
                               capture_output=True, timeout=timeout, check=False)
 
-    def agent(self, *arguments):
-        agent = self.start("shmbus-agent", "--interval", "50ms", *arguments)
+    def agent(self, *arguments, **options):
+        agent = self.start("shmbus-agent", "--interval", "50ms", *arguments, **options)
         self.wait_for(self.snapshot, "the agent's first snapshot")
         return agent
 
@@ -79,6 +80,23 @@ class Bus(unittest.TestCase):
                 return result
             time.sleep(0.02)
         return self.fail(f"waited {seconds} s in vain for {what}")
+
+    def said(self, agent, *patterns):
+        """Waits until an agent has said all of that; returns what it has said up to then."""
+        lines, missing = [], set(patterns)
+        while missing:
+            lines.append(agent.stderr.readline())
+            self.assertNotEqual(lines[-1], "", missing)
+            missing = {p for p in missing if not re.search(p, lines[-1])}
+        return "".join(lines)
+
+    def suspend(self, child):
+        """Stops a process for a while; SIGCONT ends that."""
+        def stopped():
+            with open(f"/proc/{child.pid}/stat", encoding="ascii") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "T"
+        child.send_signal(signal.SIGSTOP)
+        self.wait_for(stopped, "the process to stop")
 
     def stop(self, child, how=signal.SIGTERM):
         child.send_signal(how)

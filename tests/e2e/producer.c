@@ -40,6 +40,7 @@ static struct {
 	bool hold;
 	bool relabel;
 	bool every;
+	bool fork;
 } options = {.writers = 1, .sessions = 1, .count = 1000, .values = UINT64_MAX};
 
 static struct shmbus_session *session;
@@ -200,7 +201,8 @@ static void options_parse(int argc, char **argv)
 		{"id", 1, NULL, 'i'},       {"ledger", 1, NULL, 'l'}, {"writers", 1, NULL, 'w'},
 		{"ring", 1, NULL, 'r'},     {"count", 1, NULL, 'c'},  {"values", 1, NULL, 'v'},
 		{"rate", 1, NULL, 'R'},     {"hold", 0, NULL, 'h'},   {"relabel", 0, NULL, 'L'},
-		{"sessions", 1, NULL, 's'}, {"every", 0, NULL, 'e'},  {NULL, 0, NULL, 0}};
+		{"sessions", 1, NULL, 's'}, {"every", 0, NULL, 'e'},  {"fork", 0, NULL, 'f'},
+		{NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -237,6 +239,9 @@ static void options_parse(int argc, char **argv)
 		case 'e':
 			options.every = true;
 			break;
+		case 'f':
+			options.fork = true;
+			break;
 		case 'L':
 			options.relabel = true;
 			break;
@@ -269,6 +274,19 @@ static void many(void)
 		getchar();
 }
 
+/* A child that does nothing until the test closes its input, and need not end before. */
+static void child_start(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		getchar();
+		_exit(0);
+	}
+	printf("%d\n", (int)pid);
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
 	static struct thread threads[WRITERS_MAX];
@@ -283,6 +301,8 @@ int main(int argc, char **argv)
 	if (options.ledger != NULL)
 		ledger = ledger_open();
 	error = session_start(threads);
+	if (options.fork)
+		child_start();
 	for (uint32_t i = 0; i < options.writers; i++) {
 		threads[i].ledger = ledger != NULL ? &ledger[i] : NULL;
 		pthread_create(&threads[i].thread, NULL, thread_run, &threads[i]);

@@ -6,10 +6,11 @@ import signal
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 from bus import BIN, Bus, metric, total
-from test_faults import may_mount
+from mounted import Mounted, may_mount
 
 # What has to do with time, or with the process that looks.
 FLEETING = {"age_ns", "cpu_ratio", "memory", "high_water", "rate", "span_ns", "10s", "1m"}
@@ -134,6 +135,23 @@ class Numbers(Restarts):
         self.assertEqual(metric(session, "done")["value"], 8000)
         self.assertEqual(total(session, "before"), 0)
 
+    def test_told_while_no_agent_ran(self):
+        """Tables that have changed since the checkpoint are read again, those of others are not."""
+        agent = self.next_agent()
+        self.held("silent")
+        producer = self.producer("--id", "told", "--count", "4000", "--rate", "1000", "--relabel",
+                                 "--hold")
+        told = self.wait_for(lambda: (s := self.session("told")) and
+                             total(s, "aggregated") >= 100 and s, "100 samples")
+        self.assertNotEqual(told["labels"], {"attempt_id": "second"})
+        silent = self.session("silent")
+        self.stop(agent, signal.SIGKILL)
+        self.report(producer)
+        self.next_agent()
+        self.wait_for(lambda: self.session("told")["labels"] == {"attempt_id": "second"} and
+                      total(self.session("told"), "aggregated") == 4000, "the new label")
+        self.assertEqual(self.session("silent")["labels"], silent["labels"])
+
     def windows_count(self, window):
         snapshot = self.snapshot()
         return [metric(holder, "value")["windows"].get(window, {}).get("count", 0)
@@ -143,7 +161,9 @@ class Numbers(Restarts):
         """What has left the shortest window is not in it again after a restart."""
         agent = self.next_agent()
         self.held("old")
+        self.windows_whole()  # else none of them is in a window yet, which looks like 10 s later
         self.wait_for(lambda: not any(self.windows_count("10s")), "10 s to pass", 60)
+        time.sleep(2)  # windows are saved every ten seconds
         # With less room for names the metric is still the first one of the totals.
         self.again(agent, "--max-metrics", "1")
         first = self.snapshot()
@@ -258,6 +278,27 @@ class Limits(Restarts):
         self.stop(agent)
         self.assertNotIn("damaged", agent.stderr.read())
 
+    def test_fewer_descriptors(self):
+        """An agent that cannot have all sessions does not make lost ones of them: it ends."""
+        agent = self.next_agent()
+        for i in range(30):
+            self.held(f"s{i}", 10)
+        before = self.snapshot()
+        self.stop(agent, signal.SIGKILL)
+        poor = self.start("prlimit", "--nofile=30", f"{BIN}/shmbus-agent", directory="/usr/bin",
+                          stderr=subprocess.PIPE)
+        said = poor.communicate(timeout=30)[1]
+        self.assertEqual(poor.returncode, 1)
+        self.assertIn("cannot take up the last agent's sessions: Too many open files", said)
+        self.assertEqual(len(self.files("s.")), 30)
+        self.next_agent()
+        after = self.snapshot()
+        self.assertEqual([s["state"] for s in after["sessions"]], ["running"] * 30)
+        self.assertEqual(lasting(after["sessions"], ("windows",)),
+                         lasting(before["sessions"], ("windows",)))
+        self.assertEqual(metric(after["totals"], "value")["count"], 300)
+        self.assertEqual(after["agent"]["incarnation"], before["agent"]["incarnation"] + 1)
+
     def test_nobody_in_between(self):
         agent = self.next_agent()
         self.finished("once")
@@ -347,31 +388,8 @@ class Files(Restarts):
 
 
 @unittest.skipUnless(may_mount(), "needs the right to mount in a namespace of its own")
-class Full(Restarts):
+class Full(Mounted, Restarts):
     """Shared memory is full: a /dev/shm of its own, in which all programs of the test run."""
-
-    def setUp(self):
-        super().setUp()
-        mount = "mount -t tmpfs -o size=16m none /dev/shm && echo there && exec cat"
-        self.holder = super().start("unshare", "-m", "sh", "-c", mount, directory="/usr/bin")
-        self.assertEqual(self.holder.stdout.readline(), "there\n")
-        self.enter = ("nsenter", "-m", "-t", str(self.holder.pid), "--wdns=/")
-
-    def start(self, program, *arguments, directory=BIN, **options):
-        return super().start(self.enter[0], *self.enter[1:], f"{directory}/{program}", *arguments,
-                             directory="/usr/bin", **options)
-
-    def inside(self, *command):
-        return subprocess.run([*self.enter, *command], env=self.env, text=True,
-                              capture_output=True, timeout=60, check=False)
-
-    def run_tool(self, program, *arguments, timeout=30):
-        return self.inside(f"{BIN}/{program}", *arguments)
-
-    def fill(self, but):
-        """Leaves this little of it free."""
-        self.inside("sh", "-c", "cat /dev/zero > /dev/shm/filled")
-        self.assertEqual(self.inside("truncate", "-s", f"-{but}", "/dev/shm/filled").stderr, "")
 
     def test_no_room_to_grow(self):
         agent = self.next_agent("--window", "65536", stderr=subprocess.PIPE)
@@ -383,7 +401,7 @@ class Full(Restarts):
         self.assertGreater(total(session, "aggregated"), 2 * 4096, "slots were given back")
         full = self.snapshot()["agent"]
         self.assertGreater(full["checkpoint_failures"], 0)
-        self.inside("rm", "/dev/shm/filled")
+        self.unfill()
         room = self.wait_for(lambda: (s := self.snapshot()) and s["agent"]["checkpoint_bytes"] >
                              full["checkpoint_bytes"] and s, "the checkpoint to grow")
         self.wait_for(lambda: self.snapshot()["seq"] > room["seq"] + 2, "two more")

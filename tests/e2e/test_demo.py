@@ -179,7 +179,7 @@ class Run(Demo):
         terminal = Terminal(self.command("--seconds", "3600"), self.env)
         self.addCleanup(terminal.close)
         self.children.append(terminal.child)
-        self.wait_for(lambda: terminal.has_shown(b"overload"), "the table", seconds=30)
+        self.wait_for(lambda: terminal.has_shown(b"cycle"), "the table", seconds=30)
         self.assertFalse(terminal.as_before())
         terminal.press(keys)
         self.wait_for(terminal.ended, "the demo's end", seconds=60)

@@ -5,17 +5,13 @@ import errno
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import unittest
 
-from bus import BIN, BUILD, Bus, metric
-
-
-def may_mount():
-    probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/dev/shm"],
-                           capture_output=True, check=False)
-    return probe.returncode == 0
+from bus import BIN, BUILD, Bus, metric, total
+from mounted import Mounted, may_mount
 
 
 @unittest.skipUnless(may_mount(), "needs the right to mount in a namespace of its own")
@@ -119,6 +115,96 @@ class Forbidden(Bus):
                           "writers": [{"attempted": 0, "recorded": 0, "dropped": 0}]})
         self.assertEqual(producer.wait(timeout=20), 0)
         self.assertEqual(self.files(), [])
+
+
+@unittest.skipUnless(may_mount(), "needs the right to mount in a namespace of its own")
+class Running(Mounted, Bus):
+    """/dev/shm gets full or read-only while an agent and producers run."""
+
+    SIZE = "48m"
+
+    def crowd(self, count):
+        """So many sessions of a process that lives."""
+        producer = self.producer("--sessions", str(count), "--hold", "--ring", "64", "--count",
+                                 "100")
+        self.assertEqual(producer.stdout.readline(), "{}\n")
+        return producer
+
+    def active(self, count):
+        return self.wait_for(
+            lambda: (s := self.snapshot()) and s["totals"]["sessions_active"] == count and
+            metric(s["totals"], "done")["value"] == 100 * count and s, f"{count} sessions", 60)
+
+    def test_no_room_to_publish(self):
+        """A snapshot that must grow and cannot: the old one stays, until there is room."""
+        agent = self.agent(stderr=subprocess.PIPE)
+        one = self.crowd(2)
+        old = self.active(2)
+        self.suspend(agent)
+        self.crowd(200)
+        self.fill(but="200K")
+        agent.send_signal(signal.SIGCONT)
+        self.said(agent, "cannot publish: No space left on device; free space in /dev/shm")
+        full = self.snapshot()
+        self.assertGreaterEqual(full["seq"], old["seq"])
+        self.assertLess(len(full["sessions"]), 202, "more than the old file has room for")
+        self.assertEqual(metric(full["totals"], "done")["value"], 100 * len(full["sessions"]))
+        self.assertEqual(self.snapshot()["seq"], full["seq"], "no other comes while it is full")
+        self.assertIsNone(one.poll())
+        self.unfill()
+        room = self.active(202)
+        self.assertGreater(room["agent"]["publish_failures"], 0)
+        self.assertEqual(self.stop(agent), 0)
+        rest = agent.stderr.read()
+        self.assertNotIn("cannot publish", rest, "said once")
+        self.assertIn("publishing again", rest)
+
+    def test_writer_beside_a_full_one(self):
+        """Sessions that found room go on when there is none for another."""
+        self.agent()
+        self.crowd(2)
+        self.fill(but="100K")
+        late = self.producer("--count", "10")
+        self.assertEqual(self.report(late)["error"], -errno.ENOSPC)
+        self.assertEqual(late.wait(timeout=20), 0)
+        self.active(2)
+        self.unfill()
+        self.assertEqual(self.report(self.producer("--count", "10"))["error"], 0)
+
+    def test_read_only_for_the_agent(self):
+        """Its mount turns read-only: new sessions wait, what it has goes on; then all is well."""
+        agent = self.start("unshare", "-m", f"{BIN}/shmbus-agent", "--interval", "50ms", "--ttl",
+                           "0s", directory="/usr/bin", stderr=subprocess.PIPE)
+        self.wait_for(self.snapshot, "the first snapshot")
+        first, last = (self.producer("--id", name, "--count", "100", "--hold")
+                       for name in ("first", "last"))
+        for producer in (first, last):
+            self.report(producer)
+        self.wait_for(lambda: self.session("first") and self.session("last"), "the sessions")
+        self.remount(agent, "mount --bind /dev/shm /dev/shm && "
+                     "mount -o remount,bind,ro /dev/shm")
+        waiting = self.producer("--id", "waiting", "--count", "100", "--hold")
+        self.report(waiting)
+        first.stdin.close()
+        self.said(agent, "cannot remove .*Read-only file system",
+                  "refused .*Read-only file system")
+        snapshot = self.wait_for(
+            lambda: (s := self.snapshot()) and s["agent"]["rejected"].get("resource") and
+            metric(s["totals"], "done")["value"] == 200 and s, "all of before, and the refusal")
+        self.assertEqual(snapshot["totals"]["sessions_ended"], 1)
+        self.assertEqual(snapshot["totals"]["sessions_active"], 1)
+        self.remount(agent, "umount /dev/shm")
+        self.wait_for(lambda: (s := self.session("waiting")) and total(s, "aggregated") == 100,
+                      "the session that waited")
+        self.wait_for(lambda: not self.session("first"), "the ended session to leave")
+        self.assertEqual(len(self.inside("ls", "/dev/shm").stdout.split(".s.")), 3)
+        self.assertEqual(self.snapshot()["totals"]["sessions_total"], 3)
+        self.assertEqual(self.stop(agent), 0)
+
+    def remount(self, agent, command):
+        done = subprocess.run(["nsenter", "-m", "-t", str(agent.pid), "--wdns=/", "sh", "-c",
+                               command], text=True, capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,15 @@ void log_detail(const char *format, ...)
 	(void)format;
 }
 
+void log_stop(void)
+{
+}
+
+uint64_t log_lost(void)
+{
+	return 0;
+}
+
 /* ---- a life ---- */
 
 void agent_life_time(uint64_t seconds)
@@ -151,9 +160,11 @@ int agent_life_attach(struct agent_life *life, uint64_t key)
 void agent_life_tick(struct agent_life *life)
 {
 	struct checkpoint *checkpoint = &life->agent.checkpoint;
+	struct sweep sweep = {0};
 
 	agent_life_time(1);
-	sweep(&life->agent);
+	for (; sweep.number < SWEEP_PARTS; sweep.number++)
+		sweep_run(&life->agent, &sweep);
 	rcu_read_lock();
 	session_list_update(&life->list, &life->agent.registry);
 	pass(&life->agent, &life->drain, &life->list);
@@ -162,7 +173,7 @@ void agent_life_tick(struct agent_life *life)
 	checkpoint_make(&life->agent, &life->drain, &life->list, &life->numbers);
 	rcu_read_unlock();
 	tick(&life->publisher);
-	atomic_store(&checkpoint->published, atomic_load(&checkpoint->taken));
+	turns_done(&checkpoint->turns, turns_taken(&checkpoint->turns));
 }
 
 /* As registry_free(), which would wait for other threads. */

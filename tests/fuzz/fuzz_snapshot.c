@@ -44,8 +44,6 @@ static void snapshot_check(const struct look *look)
 
 static void step_run(enum step step, struct look *look)
 {
-	bool whole;
-
 	if (step == STEP_OPEN) {
 		shmbus_snapshot_close(look->reader);
 		look->reader = NULL;
@@ -54,10 +52,9 @@ static void step_run(enum step step, struct look *look)
 	}
 	look->error = 0;
 	look->snapshot = (struct shmbus_snapshot){0};
-	whole = guard_run(read_body, look);
-	/* What is cut between two reads is seen; only in the middle of one is it too late. */
-	promise(whole || script_changed_within());
-	if (whole && look->error == 0)
+	/* Wherever it is cut, in the middle of a look too. */
+	promise(guard_run(read_body, look));
+	if (look->error == 0)
 		snapshot_check(look);
 }
 

@@ -42,7 +42,6 @@ int one_session_attach(struct one_session *one, const char *segment)
 	}
 	one->session = session_new(consumer, 1);
 	promise(one->session != NULL);
-	one->agent.sessions_total++;
 	return 0;
 }
 
@@ -54,8 +53,11 @@ void one_session_drain(struct one_session *one, bool final)
 	one->drain.fullest = 0;
 	if (session->live.dying)
 		return;
-	if (!session->live.fault)
-		drain_session(&one->drain, session, final);
+	if (final)
+		while (!drain_last(&one->drain, session))
+			;
+	else if (!session->live.fault)
+		drain_session(&one->drain, session);
 	if (!final && !session->live.fault)
 		return;
 	drain_sample_slots(session);

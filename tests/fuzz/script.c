@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +33,23 @@ static struct {
 	int steps;
 	uint32_t later_count;
 	struct later later[LATER_MAX];
-	bool changed_within;
 } script;
+
+/* The thread that races. */
+static struct {
+	bool wanted;
+	bool running;
+	_Atomic bool stop;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of the script's later changes */
+} race = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int file = -1;
 static char file_name[80];
+
+/* The linker puts these two in the place of pread(2). */
+ssize_t __real_pread(int fd, void *buffer, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void *buffer, size_t size, off_t offset);
 
 _Noreturn void promise_broken(const char *condition, const char *where, int line)
 {
@@ -132,6 +146,15 @@ uint64_t script_number(size_t bytes)
 	return number;
 }
 
+void script_end(void)
+{
+	if (!race.running)
+		return;
+	atomic_store(&race.stop, true);
+	pthread_join(race.thread, NULL);
+	race.running = false;
+}
+
 static struct change change_parse(uint8_t operation)
 {
 	struct change change = {.operation = operation, .offset = (uint32_t)script_number(4)};
@@ -147,14 +170,74 @@ static struct change change_parse(uint8_t operation)
 	return change;
 }
 
+/* ---- in another thread ---- */
+
+void script_race(void)
+{
+	race.wanted = true;
+}
+
+/* Makes a change, and takes it back: the bytes that were there, or the size. */
+static void to_and_fro(const struct change *change)
+{
+	uint8_t bytes[256];
+	struct change back = *change;
+	struct stat status;
+	ssize_t got;
+
+	must(fstat(file, &status) == 0, "fstat");
+	if (change->operation == SCRIPT_SIZE) {
+		back.offset = (uint32_t)status.st_size;
+	} else {
+		got = __real_pread(file, bytes,
+				   change->length < sizeof bytes ? change->length : sizeof bytes,
+				   change->offset % SCRIPT_FILE_MAX);
+		must(got >= 0, "pread");
+		back.bytes = bytes;
+		back.length = (uint16_t)got;
+	}
+	apply(change);
+	apply(&back);
+}
+
+static void *race_run(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&race.stop)) {
+		struct later later[LATER_MAX];
+		uint32_t count;
+
+		pthread_mutex_lock(&race.lock);
+		count = script.later_count;
+		memcpy(later, script.later, sizeof later);
+		pthread_mutex_unlock(&race.lock);
+		for (uint32_t i = 0; i < count; i++)
+			to_and_fro(&later[i].change);
+	}
+	return NULL;
+}
+
+static void race_start(void)
+{
+	if (race.running)
+		return;
+	atomic_store(&race.stop, false);
+	must(pthread_create(&race.thread, NULL, race_run, NULL) == 0, "pthread_create");
+	race.running = true;
+}
+
 static void later_parse(void)
 {
 	uint32_t reads = (uint32_t)script_number(1);
 	uint8_t operation = (uint8_t)script_number(1) & 1;
 	struct later later = {.change = change_parse(operation), .reads = reads};
 
+	pthread_mutex_lock(&race.lock);
 	if (script.later_count < LATER_MAX)
 		script.later[script.later_count++] = later;
+	pthread_mutex_unlock(&race.lock);
+	if (race.wanted)
+		race_start();
 }
 
 int script_step(int steps)
@@ -169,7 +252,6 @@ int script_step(int steps)
 		}
 		if (operation >= SCRIPT_STEP) {
 			script.steps++;
-			script.changed_within = false;
 			return (operation - SCRIPT_STEP) % steps;
 		}
 		change = change_parse(operation);
@@ -178,27 +260,19 @@ int script_step(int steps)
 	return -1;
 }
 
-bool script_changed_within(void)
-{
-	return script.changed_within;
-}
-
 /* ---- in the middle of a step ---- */
-
-/* The linker puts these two in the place of pread(2). */
-ssize_t __real_pread(int fd, void *buffer, size_t size, off_t offset);
-ssize_t __wrap_pread(int fd, void *buffer, size_t size, off_t offset);
 
 ssize_t __wrap_pread(int fd, void *buffer, size_t size, off_t offset)
 {
 	uint32_t kept = 0;
 
+	if (race.wanted)
+		return __real_pread(fd, buffer, size, offset);
 	for (uint32_t i = 0; i < script.later_count; i++) {
 		struct later later = script.later[i];
 
 		if (later.reads-- == 0) {
 			apply(&later.change);
-			script.changed_within = true;
 		} else {
 			script.later[kept++] = later;
 		}

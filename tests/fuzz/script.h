@@ -37,17 +37,19 @@ const char *script_bus(void);
 void script_file(const char *ending, char name[80]);
 int script_descriptor(void);
 
-/* Starts a script, with an empty file. */
+/* Starts a script, with an empty file; ends one. */
 void script_begin(const uint8_t *data, size_t size);
+void script_end(void);
+
+/* In this process LATER changes are made by another thread: from where they stand in the script to
+ * its end each is made and taken back again and again, whatever its n. */
+void script_race(void);
 
 /* Does what stands before the next step. Returns the step, 0 to steps - 1, or -1 at the end. */
 int script_step(int steps);
 
 /* The next argument, of 1 to 8 bytes; 0 past the end. */
 uint64_t script_number(size_t bytes);
-
-/* Whether the file was changed in the middle of the last step. */
-bool script_changed_within(void);
 
 /* Installs guard.h's handler, and makes SIGBUS outside of a guard a crash like another. */
 void script_guard_init(void);

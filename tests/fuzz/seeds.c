@@ -75,7 +75,7 @@ static void put_image(FILE *out, const uint8_t *bytes, size_t size)
 	}
 }
 
-static FILE *seed_open(const char *target, const char *name)
+FILE *seed_open(const char *target, const char *name)
 {
 	char path[512];
 	FILE *out;
@@ -89,7 +89,7 @@ static FILE *seed_open(const char *target, const char *name)
 	return out;
 }
 
-static void seed_close(FILE *out)
+void seed_close(FILE *out)
 {
 	if (fclose(out) != 0)
 		seed_fail(directory);
@@ -235,6 +235,7 @@ static void document_save(const char *segment, const char *name)
 	out = seed_open("document", name);
 	fwrite(buffer.data, 1, buffer.size, out);
 	seed_close(out);
+	request_seeds(name, buffer.data, buffer.size);
 	one_session_end(&one);
 	msgpack_sbuffer_destroy(&buffer);
 }
@@ -271,6 +272,54 @@ static void same_save(const uint8_t *image, size_t size)
 	free(changes);
 }
 
+/* What another thread changes all the while. */
+struct race_seed {
+	const char *name;
+	size_t place;
+	uint8_t byte;
+};
+
+static void racing_save(const uint8_t *image, size_t size)
+{
+	const struct shmbus_header *header = (const struct shmbus_header *)image;
+	const size_t metrics = header->metrics_offset, writers = header->writers_offset;
+	const struct race_seed seeds[] = {
+		{"version", offsetof(struct shmbus_header, version) + 2, 9},
+		{"heads", offsetof(struct shmbus_header, heads_stride), 8},
+		{"metrics", offsetof(struct shmbus_header, metric_count), 0xff},
+		{"writers", offsetof(struct shmbus_header, writer_count), 1},
+		{"labels", offsetof(struct shmbus_header, labels_sequence), 1},
+		{"ring", writers + offsetof(struct shmbus_writer_entry, capacity) + 2, 0xff},
+		{"slots", writers + offsetof(struct shmbus_writer_entry, slots_offset) + 3, 0xff},
+		{"name", metrics, 1},
+		{"kind", metrics + offsetof(struct shmbus_metric_entry, kind), 200},
+		{"window", metrics + offsetof(struct shmbus_metric_entry, window) + 3, 1},
+		{"tag", size - 1024 + 8, 0xff},
+	};
+	const size_t count = sizeof seeds / sizeof seeds[0];
+
+	for (size_t i = 0; i <= count; i++) {
+		char *changes;
+		size_t changes_size;
+		FILE *out = open_memstream(&changes, &changes_size);
+
+		if (out == NULL)
+			seed_fail("memory");
+		put(out, SCRIPT_LATER, 1);
+		put(out, 0, 1);
+		if (i < count) {
+			put_write(out, seeds[i].place, &seeds[i].byte, 1);
+		} else {
+			put(out, SCRIPT_SIZE, 1);
+			put(out, size / 2, 4);
+		}
+		seed_close(out);
+		script_save("racing", i < count ? seeds[i].name : "size", image, size, changes,
+			    changes_size, "ABABABABABABABABABCDE2BCDE9FD");
+		free(changes);
+	}
+}
+
 static void segment_seeds(const struct shape *shape)
 {
 	struct shmbus_session_options options = {
@@ -302,6 +351,8 @@ static void segment_seeds(const struct shape *shape)
 	script_save("attach", shape->name, image, size, "", 0, "ABCE50FG1G0DE00H");
 	/* Attach, drain, checkpoint, document, time, the same again, the end, document. */
 	script_save("agent", shape->name, image, size, "", 0, "ABCDE2BCDE9FD");
+	if (shape->rich)
+		racing_save(image, size);
 	document_save(shmbus_session_segment(session), shape->name);
 	if (shape->merge)
 		same_save(image, size);
@@ -384,48 +435,6 @@ static void late_seed(void)
 	session_end(session);
 }
 
-/* ---- documents ---- */
-
-static void pack(msgpack_packer *packer, const char *text)
-{
-	msgpack_pack_str(packer, strlen(text));
-	msgpack_pack_str_body(packer, text, strlen(text));
-}
-
-/* Two sessions of one beginning, with texts that a terminal would obey, and other types. */
-static void text_seed(void)
-{
-	static const char *const texts[] = {
-		"id",      "ab\x7f\xc2\x9b", "state",  "stale",
-		"service", "\x1b[2J",        "reason", "\xff\xfe \xe2\x82\xac"};
-	msgpack_sbuffer buffer;
-	msgpack_packer packer;
-	FILE *out;
-
-	msgpack_sbuffer_init(&buffer);
-	msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
-	msgpack_pack_map(&packer, 1);
-	pack(&packer, "sessions");
-	msgpack_pack_array(&packer, 2);
-	for (int i = 0; i < 2; i++) {
-		msgpack_pack_map(&packer, 6);
-		for (int k = 0; k < 8; k++)
-			pack(&packer, texts[k]);
-		pack(&packer, "age_ns");
-		msgpack_pack_float(&packer, 2.5f);
-		pack(&packer, "labels");
-		msgpack_pack_map(&packer, 2);
-		pack(&packer, "\xc2\x80");
-		msgpack_pack_nil(&packer);
-		pack(&packer, "key");
-		pack(&packer, "a\nb");
-	}
-	out = seed_open("document", "text");
-	fwrite(buffer.data, 1, buffer.size, out);
-	seed_close(out);
-	msgpack_sbuffer_destroy(&buffer);
-}
-
 /* ---- snapshots ---- */
 
 static void snapshot_seeds(void)
@@ -436,7 +445,7 @@ static void snapshot_seeds(void)
 	uint8_t *image;
 	size_t size;
 
-	if (snapshot_log_open(&log, script_bus(), 0600, 1024) != 0)
+	if (snapshot_log_open(&log, script_bus(), 0600, (gid_t)-1, 1024) != 0)
 		seed_fail("snapshot");
 	for (int round = 0; round < 12; round++) {
 		for (int i = 0; i < 3; i++) {

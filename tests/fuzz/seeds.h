@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 _Noreturn void seed_fail(const char *what);
 
@@ -16,6 +17,13 @@ void image_read(const char *name, uint8_t **image, size_t *size);
 void script_save(const char *target, const char *name, const uint8_t *image, size_t size,
 		 const char *changes, size_t changes_size, const char *steps);
 
+/* A seed's file; ends the process where it cannot be made or written. */
+FILE *seed_open(const char *target, const char *name);
+void seed_close(FILE *out);
+
+void text_seed(void);
+/* Requests to a gateway that shows a document. */
+void request_seeds(const char *name, const char *document, size_t size);
 void checkpoint_seeds(void);
 
 #endif /* SHMBUS_TESTS_SEEDS_H */

@@ -431,14 +431,15 @@ Test(histogram, downscaling_equals_recording_at_that_schema)
 		uint32_t j;
 
 		for (i = 0; i < 2000; i++) {
-			uint32_t index = 0;
+			uint32_t index = 0, exact;
 
 			if (values[i] == 0) {
 				zeros++;
 				continue;
 			}
 			/* i / 2^schema >= index5 / 32 */
-			while (ldexp(index, 5 - schema) < index_exact(values[i]))
+			exact = index_exact(values[i]);
+			while (ldexp(index, 5 - schema) < exact)
 				index++;
 			expected[index]++;
 		}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +325,59 @@ Test(snapshot, whole_or_nothing_beside_a_publisher_without_mercy)
 	}
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);
+}
+
+/* ---- cut short ---- */
+
+#define LARGE (1u << 25) /* so that a read lasts */
+
+static _Atomic uint32_t begun, done; /* reads */
+
+/* Once in a few reads, somewhere in one, cuts the file to its first page; then makes it whole. */
+static void *cut(void *data)
+{
+	int fd = *(const int *)data;
+
+	for (uint32_t round = 0; !atomic_load(&stop); round++) {
+		uint32_t read = atomic_load(&begun) + 2;
+
+		while (atomic_load(&begun) < read && !atomic_load(&stop))
+			;
+		for (volatile uint32_t i = 0; i < round % 16 * 100000; i++)
+			;
+		cr_assert_eq(ftruncate(fd, LOG_OFFSET), 0);
+		while (atomic_load(&done) < read && !atomic_load(&stop))
+			sched_yield();
+		cr_assert_eq(ftruncate(fd, LOG_OFFSET + LARGE), 0);
+		*index_at(LARGE - 4096) = (struct shmbus_snapshot_index){.document_size = LARGE / 2,
+									 .extent_count = 1};
+		*extent_of(LARGE - 4096, 0) = (struct shmbus_snapshot_extent){4096, LARGE / 2};
+	}
+	return NULL;
+}
+
+/* A reader that has it mapped would get SIGBUS. */
+Test(snapshot, cut_short_in_the_middle_of_a_read)
+{
+	uint32_t whole = 0, damaged = 0;
+	int fd = file_make(LARGE);
+	pthread_t thread;
+
+	atomic_store(&header->index, LARGE - 4096);
+	pthread_create(&thread, NULL, cut, &fd);
+	while (whole < 50 || damaged < 50) {
+		int error;
+
+		atomic_fetch_add(&begun, 1);
+		error = shmbus_snapshot_read(reader, &snapshot);
+		atomic_fetch_add(&done, 1);
+		cr_assert(error == 0 || error == -EBADMSG, "%s", shmbus_strerror(error));
+		whole += error == 0;
+		damaged += error == -EBADMSG;
+	}
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	close(fd);
 }
 
 /* ---- false files ---- */

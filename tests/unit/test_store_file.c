@@ -205,6 +205,32 @@ Test(store_file, unfinished_is_begun_again)
 	}
 }
 
+/* Somebody has copied it, and left out the pages of zeros: they are made sure of before they are
+ * used, with an error and not with a signal where there is no room. */
+Test(store_file, with_holes)
+{
+	struct kept kept;
+	struct cell cell;
+	struct stat status;
+	int fd;
+
+	kept_begin(&kept, "s");
+	cell = kept_take(&kept, 1);
+	kept_write(&kept, &cell, 10);
+	store_commit(&kept.store);
+	store_close(&kept.store);
+	fd = open(kept.path, O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 19, 1 << 19),
+		     0);
+	close(fd);
+	kept_open(&kept);
+	kept_expect(&kept, 1, 1, 10);
+	cr_assert_eq(stat(kept.path, &status), 0);
+	cr_assert_geq(status.st_blocks * 512, status.st_size);
+	kept_end(&kept);
+}
+
 /* ---- what is no file of ours ---- */
 
 Test(store_file, symbolic_link)

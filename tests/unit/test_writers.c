@@ -141,7 +141,7 @@ Test(writers, closing)
 	uint32_t changes = atomic_load(&consumer->live->changes);
 
 	cr_assert_eq(atomic_load(&block->state), SHMBUS_WRITER_OPEN);
-	cr_assert_eq(block->tid, gettid());
+	cr_assert_eq(block->tid, (uint32_t)gettid());
 	shmbus_record_value_at(writer, 0, 5, 1);
 	shmbus_writer_close(writer);
 	cr_assert_eq(atomic_load(&block->state), SHMBUS_WRITER_CLOSED);
