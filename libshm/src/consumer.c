@@ -241,6 +241,14 @@ int shmbus_consumer_attach(struct shmbus_consumer *consumer, const char *segment
 
 /* ---- writers ---- */
 
+/* A block is there before its entry is: one that is not has been taken away, or never was. */
+static bool writer_cut(const struct shmbus_consumer *consumer,
+		       const struct shmbus_writer_entry *entry)
+{
+	return entry->offset > consumer->segment_size ||
+	       entry->size > consumer->segment_size - entry->offset;
+}
+
 static const char *writer_fault(const struct shmbus_consumer *consumer,
 				const struct shmbus_writer_entry *entry)
 {
@@ -256,8 +264,7 @@ static const char *writer_fault(const struct shmbus_consumer *consumer,
 	 * samples. */
 	if (entry->offset % page != 0 || entry->size % page != 0 || entry->size > PAGES_MAX_SIZE ||
 	    entry->offset < header->heads_offset + consumer->heads_size ||
-	    entry->offset < consumer->blocks_end || entry->offset > consumer->segment_size ||
-	    entry->size > consumer->segment_size - entry->offset)
+	    entry->offset < consumer->blocks_end)
 		return "place of the block";
 	/* To read a hole is to allocate it, at the agent's cost. */
 	if (entry->offset + entry->size > consumer->allocated)
@@ -271,6 +278,20 @@ static const char *writer_fault(const struct shmbus_consumer *consumer,
 	if (!name_valid(entry->name, sizeof entry->name))
 		return "name";
 	return NULL;
+}
+
+static int writer_judge(struct shmbus_consumer *consumer, uint32_t number,
+			const struct shmbus_writer_entry *entry)
+{
+	const char *fault;
+
+	if (writer_cut(consumer, entry))
+		return refuse(consumer, -EBADMSG, "writer %u: block cut short at offset %llu",
+			      number, (unsigned long long)consumer->segment_size);
+	fault = writer_fault(consumer, entry);
+	return fault == NULL
+		       ? 0
+		       : refuse(consumer, -EBADMSG, "writer %u: %s is nonsense", number, fault);
 }
 
 /* The head is read like the tables: a load from its mapping could raise SIGBUS, and who attaches
@@ -339,18 +360,14 @@ static int writers_map(struct shmbus_consumer *consumer, uint32_t count)
 	while (error == 0 && consumer->writer_count < count) {
 		uint32_t number = consumer->writer_count;
 		struct shmbus_writer_entry entry;
-		const char *fault;
 
 		error = copy(consumer,
 			     header->writers_offset + (uint64_t)header->writers_stride * number,
 			     &entry, sizeof entry);
 		if (error != 0)
 			break;
-		fault = writer_fault(consumer, &entry);
-		if (fault != NULL)
-			error = refuse(consumer, -EBADMSG, "writer %u: %s is nonsense", number,
-				       fault);
-		else
+		error = writer_judge(consumer, number, &entry);
+		if (error == 0)
 			error = writer_map(consumer, &entry);
 	}
 	return error;
