@@ -69,7 +69,7 @@ static inline void ahead_window(const struct session *session, uint32_t number)
 	    !session->metrics[number]->timer)
 		return;
 	window = session->metrics[number]->committed.window;
-	ahead_bytes(window, AHEAD_BYTES);
+	ahead_bytes(window, window_bytes(window));
 }
 
 #endif /* SHMBUS_AGENT_AHEAD_H */

@@ -106,18 +106,23 @@ static uint64_t sample_value(const struct batch *batch, uint64_t value, uint64_t
 	return ticks_to_ns(batch->scale, value);
 }
 
-static void sample(struct batch *batch, uint32_t number, uint64_t value, uint64_t tag)
+/* False: there is no memory for the first sample of its size; it waits. */
+static bool sample(struct batch *batch, uint32_t number, uint64_t value, uint64_t tag)
 {
 	struct metric *metric = NULL;
 
-	batch->writer->account.aggregated++;
 	if (SHMBUS_LIKELY(number < batch->session->live.metric_count))
 		metric = batch->session->metrics[number];
 	if (SHMBUS_UNLIKELY(metric == NULL || !metric->timer)) {
+		batch->writer->account.aggregated++;
 		batch->session->live.overflow++;
-		return;
+		return true;
 	}
 	value = sample_value(batch, value, tag);
+	if (SHMBUS_UNLIKELY(!window_fits(metric->live.window, value)) &&
+	    !series_widen(&metric->live))
+		return false;
+	batch->writer->account.aggregated++;
 	lifetime_fold(&metric->live.lifetime, value);
 	histogram_fold(&metric->live.histogram, value);
 	window_fold(metric->live.window, value);
@@ -125,6 +130,7 @@ static void sample(struct batch *batch, uint32_t number, uint64_t value, uint64_
 	if (SHMBUS_UNLIKELY(metric->judged))
 		judge(batch, metric, value, tag);
 	batch->writer->wait_ns = metric->wait_of_cycle ? value : 0;
+	return true;
 }
 
 /* Reads the tables again where their producer has changed them. False: they make no sense. */
@@ -233,12 +239,14 @@ static uint64_t fold(struct batch *batch, struct shmbus_consumer_writer *writer,
 			break;
 		}
 		fetch_bucket(batch, &writer->ring, writer->ring.position + AHEAD);
+		if (SHMBUS_UNLIKELY(number == SHMBUS_CONTROL)) {
+			control(batch, value, tag);
+		} else if (SHMBUS_UNLIKELY(!sample(batch, number, value, tag))) {
+			batch->drain->cut = true;
+			break;
+		}
 		writer->ring.position++;
 		read++;
-		if (SHMBUS_UNLIKELY(number == SHMBUS_CONTROL))
-			control(batch, value, tag);
-		else
-			sample(batch, number, value, tag);
 		kill_point(KILL_FOLD);
 	}
 	return read;

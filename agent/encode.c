@@ -37,17 +37,11 @@ static void encode_memory(msgpack_packer *packer, const struct session *session)
 	bool shown = rss != 0 && session->committed.state < SESSION_ENDED;
 	bool asked = (session->committed.flags & SHMBUS_FLAG_LOCK_ASKED) != 0;
 	bool refused = (session->committed.flags & SHMBUS_FLAG_LOCK_FAILED) != 0;
-	uint64_t slices = 0;
 
-	for (uint32_t i = 0; i < session->committed.metric_count; i++)
-		if (session->metrics[i]->timer)
-			slices += slices_bytes(&session->metrics[i]->slices) +
-				  8u * (session->metrics[i]->committed.histogram.length * 2u);
 	pack_text(packer, "memory");
 	msgpack_pack_map(packer, 2 + asked + shown);
 	pack_u64(packer, "shm_bytes", session->committed.shm_bytes);
-	pack_u64(packer, "agent_bytes",
-		 atomic_load_explicit(&session->agent_bytes, memory_order_relaxed) + slices);
+	pack_u64(packer, "agent_bytes", session->published.bytes);
 	if (asked)
 		pack_bool(packer, "locked", !refused);
 	if (shown)

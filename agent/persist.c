@@ -84,25 +84,24 @@ static void window_store(struct stored_series *out, const struct window *window)
 	out->next = window->next;
 }
 
-/* Makes sure that a cell has room for a state of `size`, with some to spare. A window moves to
- * the new cell's body, and the one that it was in is freed. */
+/* Makes sure that a cell has room for a state of `size`, with some to spare, and the window of the
+ * series, if any, in its body. Another cell is taken else, and the one before it is freed. */
 static bool cell_ready(struct persist *persist, struct cell *cell,
 		       const struct stored_descriptor *descriptor, uint32_t size,
-		       struct window **window)
+		       struct series *series)
 {
-	uint64_t body = *window != NULL ? window_bytes(*window) : 0;
+	struct window *window = series->window;
+	uint64_t body = window != NULL ? window_bytes(window) : 0;
 	struct cell larger;
 
-	if (cell_fits(cell, size))
+	if (cell_fits(cell, size) && (window == NULL || window == cell_body(cell)))
 		return true;
 	if (!cell_take(&persist->store, &larger, descriptor, sizeof *descriptor,
 		       size + SPARE_BUCKETS * (uint32_t)sizeof(uint64_t), body))
 		return false;
-	if (*window != NULL) {
-		memcpy(cell_body(&larger), *window, (size_t)body);
-		if (!cell_taken(cell))
-			window_free(*window);
-		*window = cell_body(&larger);
+	if (window != NULL) {
+		memcpy(cell_body(&larger), window, (size_t)body);
+		series_window_lend(series, cell_body(&larger));
 	}
 	cell_drop(&persist->store, cell);
 	*cell = larger;
@@ -128,8 +127,7 @@ static bool metric_ready(struct persist *persist, const struct session *session,
 		.entry = metric->entry,
 	};
 
-	return cell_ready(persist, &metric->cell, &descriptor, metric_size(metric),
-			  &metric->live.window);
+	return cell_ready(persist, &metric->cell, &descriptor, metric_size(metric), &metric->live);
 }
 
 static void metric_save(struct persist *persist, struct metric *metric)
@@ -331,7 +329,7 @@ static void document_save(struct persist *persist, struct session *session)
 
 void persist_metric_drop(struct persist *persist, struct metric *metric)
 {
-	if (cell_taken(&metric->cell))
+	if (metric->live.window_lent)
 		metric->live.window = NULL; /* it was in the cell */
 	cell_drop(&persist->store, &metric->cell);
 	cell_drop(&persist->store, &metric->slices_cell);
@@ -377,7 +375,7 @@ static void total_save(struct persist *persist, struct total *total)
 	struct stored_total *out;
 
 	if (!room_said(persist,
-		       cell_ready(persist, &total->cell, &descriptor, size, &total->series.window)))
+		       cell_ready(persist, &total->cell, &descriptor, size, &total->series)))
 		return;
 	out = cell_write(&persist->store, &total->cell, CELL_TOTAL, size);
 	out->sessions = total->kept_sessions;

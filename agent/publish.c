@@ -136,6 +136,7 @@ static void session_encode(struct publisher *publisher, struct session *session)
 	published->process_version =
 		atomic_load_explicit(&session->process.version, memory_order_relaxed);
 	published->pending_offset = publisher->buffer.size;
+	published->bytes = session_bytes(session);
 	published->keys = encode_session(&packer, session, publisher->scratch);
 	published->size = publisher->buffer.size - published->pending_offset;
 	published->pending = true;
@@ -188,7 +189,9 @@ static void session_count(struct publisher *publisher, const struct session *ses
 {
 	struct encode_agent *numbers = &publisher->numbers;
 
-	numbers->memory_bytes += atomic_load_explicit(&session->agent_bytes, memory_order_relaxed);
+	/* Of one that is only kept as a document less than when that was encoded. */
+	numbers->memory_bytes +=
+		session->metrics != NULL ? session->published.bytes : session_bytes(session);
 	if (session->committed.state >= SESSION_ENDED)
 		return;
 	numbers->sessions_active++;
@@ -214,9 +217,9 @@ static void sessions_pass(struct publisher *publisher, uint64_t second, bool due
 		if (next != NULL)
 			ahead_slices(next, UINT32_MAX);
 		if (due) {
-			session_count(publisher, session);
 			if (must_encode(session))
 				session_encode(publisher, session);
+			session_count(publisher, session);
 		}
 		if (next != NULL)
 			ahead_slices(next, 0);

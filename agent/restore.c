@@ -17,7 +17,7 @@
 /* About what a session of one writer takes beside its metrics, and a metric with the default
  * window. */
 #define SESSION_MEMORY 28672u
-#define METRIC_MEMORY 12288u
+#define METRIC_MEMORY 8192u
 #define HEAP_MIN (1u << 20) /* from here on it is worth while */
 #define HEAP_MAX (1 << 29)
 #define PAGE ((uintptr_t)4096)     /* or more */
@@ -27,7 +27,7 @@
 
 /* Whether every metric is there, with all samples that the writers' accounts have, and there is
  * memory for what is published of it. */
-static bool metrics_whole(struct session *session)
+static bool metrics_whole(struct restoring *restoring, struct session *session)
 {
 	uint64_t aggregated = 0, folded = session->live.overflow;
 
@@ -38,8 +38,10 @@ static bool metrics_whole(struct session *session)
 
 		if (metric == NULL)
 			return false;
-		if (metric->timer && !series_commit(&metric->committed, &metric->live, NULL))
+		if (metric->timer && !series_commit(&metric->committed, &metric->live, NULL)) {
+			restoring->error = -ENOMEM;
 			return false;
+		}
 		folded += metric->timer ? metric->live.lifetime.count : 0;
 	}
 	return aggregated == folded;
@@ -54,8 +56,10 @@ static void total_adopt(struct totals *totals, struct metric *metric)
 		totals->overflow += metric->timer ? metric->live.lifetime.count : 0;
 	} else if (metric->timer) {
 		series_add(&metric->total->series, &metric->live);
-		window_append_tail(metric->total->series.window, metric->live.window,
-				   metric->counted);
+		/* Without memory the total's window lacks these samples, and nothing else does. */
+		if (!window_wide(metric->live.window) || series_widen(&metric->total->series))
+			window_append_tail(metric->total->series.window, metric->live.window,
+					   metric->counted);
 	} else if (metric->entry.kind == SHMBUS_COUNTER) {
 		metric->total->counter += metric->live_bits;
 	}
@@ -152,9 +156,10 @@ static void session_adopt(struct restoring *restoring, struct session *session)
 
 	if (session->published.final && registry_add(&agent->registry, session))
 		return;
-	if (session->published.final || !metrics_whole(session) ||
-	    registry_known(&agent->registry, session->key)) {
-		session_leave_out(restoring, session);
+	if (session->published.final || registry_known(&agent->registry, session->key) ||
+	    !metrics_whole(restoring, session)) {
+		if (restoring->error == 0)
+			session_leave_out(restoring, session);
 		return;
 	}
 	metrics_adopt(restoring, session);
@@ -283,8 +288,9 @@ static void heap_done(void)
 
 /* ---- all of it ---- */
 
-/* As if this agent had never begun: nothing counts before a commit. */
-static int give_up(struct restoring *restoring)
+/* As if this agent had never begun: nothing counts before a commit. Those before `first` are the
+ * registry's already. */
+static int give_up(struct restoring *restoring, uint32_t first)
 {
 	log_line("cannot take up the last agent's sessions: %s; its checkpoint stays as it is%s",
 		 strerror(-restoring->error),
@@ -292,6 +298,8 @@ static int give_up(struct restoring *restoring)
 	for (uint32_t i = 0; i < restoring->list.count; i++) {
 		struct session *session = restoring->list.sessions[i];
 
+		if (i < first && atomic_load(&session->stage) != SESSION_REMOVED)
+			continue;
 		if (session->consumer->fd >= 0)
 			shmbus_consumer_detach(session->consumer);
 		session_free(session);
@@ -319,9 +327,12 @@ int restore(struct agent *agent)
 		      sizeof *restoring.list.sessions, restoring_by_key);
 	each(&restoring, CELL_METRIC, restoring_metric);
 	if (restoring.error != 0)
-		return give_up(&restoring);
-	for (uint32_t i = 0; i < restoring.list.count; i++)
+		return give_up(&restoring, 0);
+	for (uint32_t i = 0; i < restoring.list.count; i++) {
 		session_adopt(&restoring, restoring.list.sessions[i]);
+		if (restoring.error != 0)
+			return give_up(&restoring, i);
+	}
 	each(&restoring, CELL_SLICES, restoring_slices);
 	left_out_free(&restoring);
 	if (restoring.list.count != 0)

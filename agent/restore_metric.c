@@ -34,6 +34,7 @@ static struct window *window_load(const struct cell *cell, uint32_t window_size,
 	struct window *window = cell_body(cell);
 
 	if (cell->header->body_size < sizeof *window || window->size != window_size ||
+	    (window->value_max != WINDOW_NARROW_MAX && window->value_max != UINT64_MAX) ||
 	    cell->header->body_size < window_bytes(window))
 		return NULL;
 	window->folded = stored->folded;
@@ -67,11 +68,12 @@ static bool total_fill(struct total *total, const struct cell *cell,
 	total->sessions = total->kept_sessions = stored->sessions;
 	/* With another --window now: the samples move to a window of that size. */
 	if (window->size != total->series.window->size) {
+		if (window_wide(window) && !series_widen(&total->series))
+			return false;
 		window_append_tail(total->series.window, window, 0);
 		return true;
 	}
-	window_free(total->series.window);
-	total->series.window = window;
+	series_window_lend(&total->series, window);
 	return true;
 }
 
@@ -203,8 +205,7 @@ static bool metric_fill(struct metric *metric, const struct cell *cell, uint32_t
 	window = window_load(cell, window_size, &stored->series);
 	if (window == NULL || stored->counted > window->folded)
 		return false;
-	window_free(metric->live.window);
-	metric->live.window = window;
+	series_window_lend(&metric->live, window);
 	metric->counted = stored->counted;
 	return true;
 }

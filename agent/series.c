@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "series.h"
 
@@ -15,15 +14,43 @@ bool series_target_met(const struct series *series, const struct shmbus_metric_e
 int series_init(struct series *series, uint32_t window_size)
 {
 	*series = (struct series){.lifetime = LIFETIME_EMPTY};
-	series->window = window_new(window_size);
+	series->window = window_new(window_size, false);
 	return series->window != NULL ? 0 : -ENOMEM;
+}
+
+static void window_drop(struct series *series)
+{
+	if (!series->window_lent)
+		window_free(series->window);
+	series->window = NULL;
+	series->window_lent = false;
 }
 
 void series_free(struct series *series)
 {
 	histogram_free(&series->histogram);
-	free(series->window);
-	series->window = NULL;
+	window_drop(series);
+}
+
+bool series_widen(struct series *series)
+{
+	struct window *wide;
+
+	if (window_wide(series->window))
+		return true;
+	wide = window_widened(series->window);
+	if (wide == NULL)
+		return false;
+	window_drop(series);
+	series->window = wide;
+	return true;
+}
+
+void series_window_lend(struct series *series, struct window *window)
+{
+	window_drop(series);
+	series->window = window;
+	series->window_lent = true;
 }
 
 static void worst_merge(struct worst *into, const struct worst *from)
@@ -64,6 +91,9 @@ bool series_commit(struct series *committed, const struct series *live, struct s
 	const struct histogram *histogram = &live->histogram;
 
 	/* First all that can fail. */
+	if (window_wide(live->window) &&
+	    (!series_widen(committed) || (total != NULL && !series_widen(total))))
+		return false;
 	if (histogram->length != 0 &&
 	    !histogram_cover(&committed->histogram, histogram->first, histogram->length))
 		return false;

@@ -38,6 +38,7 @@ struct series {
 	struct lifetime lifetime;
 	struct histogram histogram;
 	struct window *window;
+	bool window_lent;    /* it lies in memory of somebody else, who frees it */
 	uint64_t violations; /* of the target */
 	struct worst worst;
 	struct deadline deadline;
@@ -49,6 +50,13 @@ bool series_target_met(const struct series *series, const struct shmbus_metric_e
 /* Returns 0 or -ENOMEM. */
 int series_init(struct series *series, uint32_t window_size);
 void series_free(struct series *series);
+
+/* Makes sure that the window takes samples of any size, by putting a wide one in its place. False:
+ * no memory, nothing has changed. */
+bool series_widen(struct series *series);
+
+/* Puts another window in the place of the one that it has; it lies in memory of somebody else. */
+void series_window_lend(struct series *series, struct window *window);
 
 /* Adds all of a series but its window to another, which may have none. */
 void series_add(struct series *into, const struct series *from);

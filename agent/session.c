@@ -8,11 +8,6 @@
 
 #define EXTRA_MAX (1u << 20) /* samples of a session in windows beyond the default size */
 
-static void bytes_add(struct session *session, size_t bytes)
-{
-	atomic_fetch_add_explicit(&session->agent_bytes, bytes, memory_order_relaxed);
-}
-
 struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 {
 	const struct shmbus_header *header = &consumer->header;
@@ -38,18 +33,11 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 	session->scale = tick_scale_of(header->tick_hz != 0 ? header->tick_hz : 1000000000u);
 	session->live.dirty = DIRTY_ALL;
 	session->live.sign_ns = clock_monotonic_ns();
-	bytes_add(session, sizeof *session + sizeof *consumer +
-				   (header->metrics_capacity + 1u) * sizeof *session->metrics +
-				   (header->derived_capacity + 1u) * sizeof *session->derived +
-				   header->writers_capacity * (sizeof *session->live.writers +
-							       sizeof *session->committed.writers));
 	return session;
 }
 
 void metric_free(struct metric *metric)
 {
-	if (cell_taken(&metric->cell)) /* the window is in the cell */
-		metric->live.window = NULL;
 	series_free(&metric->live);
 	series_free(&metric->committed);
 	slices_free(&metric->slices);
@@ -76,7 +64,35 @@ void session_forget(struct session *session)
 	session->writer_names = NULL;
 	session->live.writers = NULL;
 	session->committed.writers = NULL;
-	atomic_store_explicit(&session->agent_bytes, sizeof *session, memory_order_relaxed);
+}
+
+/* Of the live series the windows and buckets are as large as those of the committed one. */
+static uint64_t metric_bytes(const struct metric *metric)
+{
+	const struct series *series = &metric->committed;
+
+	if (!metric->timer)
+		return sizeof *metric;
+	return sizeof *metric + slices_bytes(&metric->slices) +
+	       2 * (window_bytes(series->window) +
+		    series->histogram.length * sizeof series->histogram.buckets[0]);
+}
+
+uint64_t session_bytes(const struct session *session)
+{
+	const struct shmbus_header *header = &session->consumer->header;
+	uint64_t bytes = sizeof *session + sizeof *session->consumer;
+
+	if (session->metrics == NULL)
+		return bytes;
+	bytes += (header->metrics_capacity + 1u) * sizeof *session->metrics +
+		 (header->derived_capacity + 1u) * sizeof *session->derived +
+		 header->writers_capacity *
+			 (sizeof *session->live.writers + sizeof *session->committed.writers +
+			  sizeof *session->writer_names);
+	for (uint32_t i = 0; i < session->committed.metric_count; i++)
+		bytes += metric_bytes(session->metrics[i]);
+	return bytes;
 }
 
 void session_free(struct session *session)
@@ -168,10 +184,6 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 		session->metrics[live->metric_count++] = metric;
 		session_window_count(session, metric, window_default);
 		session_metric_link(session, metric);
-		bytes_add(session,
-			  sizeof *metric + (metric->timer ? 2 * (sizeof(struct window) +
-								 8u * metric->live.window->size)
-							  : 0));
 	}
 	return 0;
 }

@@ -167,9 +167,10 @@ struct session_committed {
 /* Where the session's part of the document stands in the snapshot's log. */
 struct session_published {
 	uint64_t position;
-	uint64_t size; /* 0: not encoded yet */
-	uint32_t keys; /* in its map */
-	bool pending;  /* encoded for this snapshot, and not in the log yet */
+	uint64_t size;  /* 0: not encoded yet */
+	uint32_t keys;  /* in its map */
+	uint64_t bytes; /* of memory that the agent had for it, as last encoded */
+	bool pending;   /* encoded for this snapshot, and not in the log yet */
 	uint64_t pending_offset;
 	bool final;     /* ended or lost, and encoded for the last time */
 	void *document; /* with `final`: what was encoded, until it is saved or in the log */
@@ -212,7 +213,6 @@ struct session {
 	struct session_committed committed;
 	struct session_published published;
 	struct session_process process;
-	_Atomic uint64_t agent_bytes; /* memory held for this session */
 
 	/* The drain thread's. */
 	struct cell cell;
@@ -221,6 +221,9 @@ struct session {
 
 /* Makes a session from an attached consumer, which it then owns. NULL: no memory. */
 struct session *session_new(struct shmbus_consumer *consumer, uint64_t key);
+
+/* Bytes of the agent's memory that it takes. The publisher. */
+uint64_t session_bytes(const struct session *session);
 
 /* Frees all of it; no thread may still see it. */
 void session_free(struct session *session);

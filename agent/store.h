@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define STORE_MAGIC 0x0a0d4b5043534d53ull /* "SMSCPK\r\n" */
-#define STORE_VERSION 1u
+#define STORE_VERSION 2u
 #define STORE_CLASSES 128u /* sizes of cells: four for each power of two */
 
 /* What a cell holds. The numbers are part of the file. */

@@ -57,8 +57,6 @@ int totals_init(struct totals *totals, uint32_t capacity, uint32_t window)
 
 static void total_free(struct total *total)
 {
-	if (cell_taken(&total->cell)) /* the window is in the cell */
-		total->series.window = NULL;
 	series_free(&total->kept);
 	series_free(&total->series);
 	slices_free(&total->slices);

@@ -56,14 +56,18 @@ struct group {
 	struct wanted wanted;      /* ranks within the group */
 };
 
-struct window *window_new(uint32_t size)
+struct window *window_new(uint32_t size, bool wide)
 {
+	size_t bytes = size * (wide ? sizeof(uint64_t) : sizeof(uint32_t));
 	struct window *w;
 
 	assert(size >= 1 && size <= WINDOW_SIZE_MAX);
-	w = malloc(sizeof *w + size * sizeof w->values[0]);
+	w = malloc(sizeof *w + bytes);
 	if (w != NULL)
-		*w = (struct window){.size = size};
+		*w = (struct window){
+			.size = size,
+			.value_max = wide ? UINT64_MAX : WINDOW_NARROW_MAX,
+		};
 	return w;
 }
 
@@ -72,35 +76,52 @@ void window_free(struct window *w)
 	free(w);
 }
 
+static uint64_t value_at(const struct window *w, uint32_t i)
+{
+	return window_wide(w) ? w->values[i] : window_narrow(w)[i];
+}
+
+struct window *window_widened(const struct window *w)
+{
+	struct window *wide = window_new(w->size, true);
+	uint32_t count = window_count(w);
+
+	if (wide == NULL)
+		return NULL;
+	wide->next = w->next;
+	wide->folded = w->folded;
+	for (uint32_t i = 0; i < count; i++)
+		wide->values[i] = value_at(w, i);
+	return wide;
+}
+
+/* Copies samples that lie in a row, both windows being of one width. */
+static void row_copy(struct window *into, uint32_t at, const struct window *from, uint32_t from_at,
+		     uint32_t count)
+{
+	if (window_wide(into))
+		memcpy(into->values + at, from->values + from_at, count * sizeof into->values[0]);
+	else
+		memcpy(window_narrow(into) + at, window_narrow(from) + from_at,
+		       count * sizeof(uint32_t));
+}
+
 void window_copy(struct window *into, const struct window *from)
 {
 	uint64_t fresh = from->folded - into->folded;
 
-	assert(into->size == from->size && into->folded <= from->folded);
+	assert(into->size == from->size && into->value_max == from->value_max &&
+	       into->folded <= from->folded);
 	if (fresh >= from->size) {
-		memcpy(into->values, from->values, from->size * sizeof from->values[0]);
+		row_copy(into, 0, from, 0, from->size);
 	} else if (into->next + fresh <= from->size) {
-		memcpy(into->values + into->next, from->values + into->next,
-		       fresh * sizeof from->values[0]);
+		row_copy(into, into->next, from, into->next, (uint32_t)fresh);
 	} else {
-		memcpy(into->values + into->next, from->values + into->next,
-		       (from->size - into->next) * sizeof from->values[0]);
-		memcpy(into->values, from->values, from->next * sizeof from->values[0]);
+		row_copy(into, into->next, from, into->next, from->size - into->next);
+		row_copy(into, 0, from, 0, from->next);
 	}
 	into->next = from->next;
 	into->folded = from->folded;
-}
-
-/* Folds `count` samples that lie in a row, at most as many as the window holds. */
-static void fold_row(struct window *w, const uint64_t *values, uint32_t count)
-{
-	uint32_t straight = w->size - w->next;
-
-	straight = count < straight ? count : straight;
-	memcpy(w->values + w->next, values, straight * sizeof *values);
-	memcpy(w->values, values + straight, (count - straight) * sizeof *values);
-	w->next = count < w->size - w->next ? w->next + count : count - straight;
-	w->folded += count;
 }
 
 void window_append_tail(struct window *into, const struct window *from, uint64_t from_folded_before)
@@ -108,18 +129,19 @@ void window_append_tail(struct window *into, const struct window *from, uint64_t
 	uint64_t fresh = from->folded - from_folded_before;
 	uint32_t count = fresh < from->size ? (uint32_t)fresh : from->size;
 	uint32_t skip = count > into->size ? count - into->size : 0;
-	uint32_t begin;
-	uint32_t straight;
+	uint32_t at;
 
-	assert(into != from && from_folded_before <= from->folded);
+	assert(into != from && from_folded_before <= from->folded &&
+	       into->value_max >= from->value_max);
 
 	/* The skipped ones would be overwritten in this very call. */
 	into->folded += skip;
 	count -= skip;
-	begin = count <= from->next ? from->next - count : from->size - (count - from->next);
-	straight = count < from->size - begin ? count : from->size - begin;
-	fold_row(into, from->values + begin, straight);
-	fold_row(into, from->values, count - straight);
+	at = count <= from->next ? from->next - count : from->size - (count - from->next);
+	for (; count > 0; count--) {
+		window_fold(into, value_at(from, at));
+		at = at + 1 == from->size ? 0 : at + 1;
+	}
 }
 
 struct window_scratch *window_scratch_new(uint32_t size_max)
@@ -158,29 +180,49 @@ static void sort_small(uint64_t *values, uint32_t count)
 	}
 }
 
-/* Minimum, maximum and sum. Two chains of each, as one alone would wait for itself. */
-static uint128 survey(const uint64_t *values, uint32_t count, uint64_t *min, uint64_t *max)
+/* One of some samples of either width. With a constant width this is one load. */
+static inline __attribute__((always_inline)) uint64_t sample_get(const void *samples, uint32_t i,
+								 bool wide)
 {
-	uint64_t min0 = values[0], min1 = values[count - 1];
+	return wide ? ((const uint64_t *)samples)[i] : ((const uint32_t *)samples)[i];
+}
+
+/* Minimum, maximum and sum. Two chains of each, as one alone would wait for itself. */
+static inline __attribute__((always_inline)) uint128
+survey_width(const void *samples, uint32_t count, bool wide, uint64_t *min, uint64_t *max)
+{
+	uint64_t min0 = sample_get(samples, 0, wide), min1 = sample_get(samples, count - 1, wide);
 	uint64_t max0 = min0, max1 = min1;
+	uint64_t narrow0 = 0, narrow1 = 0; /* 2^16 samples of 32 bits fit 64 */
 	uint128 sum0 = 0, sum1 = 0;
 	uint32_t i;
 
 	for (i = 0; i + 1 < count; i += 2) {
-		uint64_t a = values[i], b = values[i + 1];
+		uint64_t a = sample_get(samples, i, wide), b = sample_get(samples, i + 1, wide);
 
 		min0 = a < min0 ? a : min0;
 		max0 = a > max0 ? a : max0;
-		sum0 += a;
 		min1 = b < min1 ? b : min1;
 		max1 = b > max1 ? b : max1;
-		sum1 += b;
+		if (wide) {
+			sum0 += a;
+			sum1 += b;
+		} else {
+			narrow0 += a;
+			narrow1 += b;
+		}
 	}
 	if (i < count)
-		sum0 += values[i];
+		sum0 += sample_get(samples, i, wide);
 	*min = min0 < min1 ? min0 : min1;
 	*max = max0 > max1 ? max0 : max1;
-	return sum0 + sum1;
+	return sum0 + sum1 + narrow0 + narrow1;
+}
+
+static uint128 survey(const void *samples, uint32_t count, bool wide, uint64_t *min, uint64_t *max)
+{
+	return wide ? survey_width(samples, count, true, min, max)
+		    : survey_width(samples, count, false, min, max);
 }
 
 /*
@@ -198,17 +240,16 @@ static inline uint32_t key_of(uint64_t distance)
 }
 
 /* Counts the samples' keys. Returns the sum of the squared distances, modulo 2^128, if asked
- * for; the compiler makes two functions of this. */
-static inline __attribute__((always_inline)) uint128 keys_count(struct window_scratch *scratch,
-								const uint64_t *values,
-								uint32_t count, uint64_t min,
-								bool direct, bool square)
+ * for. */
+static inline __attribute__((always_inline)) uint128
+keys_count_of(struct window_scratch *scratch, const void *samples, uint32_t count, bool wide,
+	      uint64_t min, bool direct, bool square)
 {
 	uint128 squares = 0;
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
-		uint64_t distance = values[i] - min;
+		uint64_t distance = sample_get(samples, i, wide) - min;
 		uint32_t key = direct ? (uint32_t)distance : key_of(distance);
 
 		scratch->keys[i] = (uint16_t)key;
@@ -217,6 +258,19 @@ static inline __attribute__((always_inline)) uint128 keys_count(struct window_sc
 			squares += (uint128)distance * distance;
 	}
 	return squares;
+}
+
+/* The compiler makes a function of each of these. */
+static uint128 keys_count(struct window_scratch *scratch, const void *samples, uint32_t count,
+			  bool wide, uint64_t min, bool direct, bool square)
+{
+	if (!wide)
+		return direct ? keys_count_of(scratch, samples, count, false, min, true, true)
+			      : keys_count_of(scratch, samples, count, false, min, false, true);
+	if (square)
+		return direct ? keys_count_of(scratch, samples, count, true, min, true, true)
+			      : keys_count_of(scratch, samples, count, true, min, false, true);
+	return keys_count_of(scratch, samples, count, true, min, direct, false);
 }
 
 /* Finds the key of each wanted rank, and its rank within that key, from the top down: that is
@@ -262,9 +316,9 @@ static uint32_t groups_make(struct window_scratch *scratch, const struct wanted 
 	return count;
 }
 
-/* Moves the samples with wanted keys into `area`, each to its group. */
-static void groups_fill(struct window_scratch *scratch, const uint64_t *values, uint32_t count,
-			struct group groups[], uint64_t *area)
+/* Gathers the samples with wanted keys, and their keys; returns how many. */
+static inline __attribute__((always_inline)) uint32_t
+gather(struct window_scratch *scratch, const void *samples, uint32_t count, bool wide)
 {
 	uint32_t gathered = 0;
 	uint32_t i;
@@ -273,10 +327,21 @@ static void groups_fill(struct window_scratch *scratch, const uint64_t *values, 
 	for (i = 0; i < count; i++) {
 		uint16_t key = scratch->keys[i];
 
-		scratch->gathered[gathered] = values[i];
+		scratch->gathered[gathered] = sample_get(samples, i, wide);
 		scratch->keys[gathered] = key;
 		gathered += scratch->groups[key] != 0;
 	}
+	return gathered;
+}
+
+/* Moves the samples with wanted keys into `area`, each to its group. */
+static void groups_fill(struct window_scratch *scratch, const void *samples, uint32_t count,
+			bool wide, struct group groups[], uint64_t *area)
+{
+	uint32_t gathered = wide ? gather(scratch, samples, count, true)
+				 : gather(scratch, samples, count, false);
+	uint32_t i;
+
 	for (i = 0; i < gathered; i++) {
 		struct group *group = &groups[scratch->groups[scratch->keys[i]] - 1];
 
@@ -305,8 +370,9 @@ static void select_group(struct window_scratch *scratch, uint64_t *values, uint3
 
 /* Selects from samples whose keys have been counted. `area` has room for all of them; it may be
  * where they are. */
-static void select_keyed(struct window_scratch *scratch, const uint64_t *values, uint32_t count,
-			 uint64_t min, uint64_t max, uint64_t *area, struct wanted *wanted)
+static void select_keyed(struct window_scratch *scratch, const void *samples, uint32_t count,
+			 bool wide, uint64_t min, uint64_t max, uint64_t *area,
+			 struct wanted *wanted)
 {
 	bool direct = max - min < DIRECT_RANGE;
 	uint32_t key_top = direct ? (uint32_t)(max - min) : key_of(max - min);
@@ -323,7 +389,7 @@ static void select_keyed(struct window_scratch *scratch, const uint64_t *values,
 			wanted->results[i] = min + keys[i];
 	} else {
 		groups_count = groups_make(scratch, wanted, keys, within, groups);
-		groups_fill(scratch, values, count, groups, area);
+		groups_fill(scratch, samples, count, wide, groups, area);
 		for (i = 0; i < wanted->count; i++)
 			scratch->groups[keys[i]] = 0;
 	}
@@ -351,25 +417,26 @@ static void select_group(struct window_scratch *scratch, uint64_t *values, uint3
 		select_sorted(values, wanted);
 		return;
 	}
-	survey(values, count, &min, &max);
+	survey(values, count, true, &min, &max);
 	if (min == max) {
 		results_fill(wanted, min);
 		return;
 	}
-	keys_count(scratch, values, count, min, max - min < DIRECT_RANGE, false);
-	select_keyed(scratch, values, count, min, max, values, wanted);
+	keys_count(scratch, values, count, true, min, max - min < DIRECT_RANGE, false);
+	select_keyed(scratch, values, count, true, min, max, values, wanted);
 }
 
 /* Few samples: all sorted. */
-static void summarise_few(const uint64_t *values, uint32_t count, struct window_scratch *scratch,
+static void summarise_few(const struct window *w, uint32_t count, struct window_scratch *scratch,
 			  struct wanted *wanted, struct window_summary *summary)
 {
 	struct lifetime moments = LIFETIME_EMPTY;
 	uint32_t i;
 
-	for (i = 0; i < count; i++)
-		lifetime_fold(&moments, values[i]);
-	memcpy(scratch->grouped, values, count * sizeof *values);
+	for (i = 0; i < count; i++) {
+		scratch->grouped[i] = value_at(w, i);
+		lifetime_fold(&moments, scratch->grouped[i]);
+	}
 	sort_small(scratch->grouped, count);
 	select_sorted(scratch->grouped, wanted);
 
@@ -391,13 +458,17 @@ static struct lifetime distances_of(uint32_t count, uint128 sum, uint128 squares
 	};
 }
 
-static void summarise_many(const uint64_t *values, uint32_t count, struct window_scratch *scratch,
+static void summarise_many(const struct window *w, uint32_t count, struct window_scratch *scratch,
 			   struct wanted *wanted, struct window_summary *summary)
 {
+	const void *samples = w->values;
+	bool wide = window_wide(w);
 	uint64_t min;
 	uint64_t max;
-	uint128 sum = survey(values, count, &min, &max);
+	uint128 sum = survey(samples, count, wide, &min, &max);
 	struct lifetime moments = distances_of(count, sum, 0);
+	bool square = (max - min) >> SQUARES_BITS == 0;
+	uint128 squares;
 	uint32_t i;
 
 	summary->min = min;
@@ -408,22 +479,16 @@ static void summarise_many(const uint64_t *values, uint32_t count, struct window
 		results_fill(wanted, min);
 		return;
 	}
-	if ((max - min) >> SQUARES_BITS == 0) {
-		uint128 squares;
-
-		if (max - min < DIRECT_RANGE)
-			squares = keys_count(scratch, values, count, min, true, true);
-		else
-			squares = keys_count(scratch, values, count, min, false, true);
+	squares = keys_count(scratch, samples, count, wide, min, max - min < DIRECT_RANGE, square);
+	if (square) {
 		moments = distances_of(count, sum - (uint128)min * count, squares);
 	} else {
-		keys_count(scratch, values, count, min, false, false);
 		moments = LIFETIME_EMPTY;
 		for (i = 0; i < count; i++)
-			lifetime_fold(&moments, values[i]);
+			lifetime_fold(&moments, value_at(w, i));
 	}
 	summary->std = lifetime_std(&moments);
-	select_keyed(scratch, values, count, min, max, scratch->grouped, wanted);
+	select_keyed(scratch, samples, count, wide, min, max, scratch->grouped, wanted);
 }
 
 void window_summarise(const struct window *w, struct window_scratch *scratch,
@@ -441,7 +506,7 @@ void window_summarise(const struct window *w, struct window_scratch *scratch,
 	*summary = (struct window_summary){.count = count};
 	if (count == 0)
 		return;
-	summary->last = w->values[(w->next == 0 ? w->size : w->next) - 1];
+	summary->last = value_at(w, (w->next == 0 ? w->size : w->next) - 1);
 	for (i = 0; i < QUANTILES; i++) {
 		struct rank rank = rank_of(quantiles[i], count);
 
@@ -451,9 +516,9 @@ void window_summarise(const struct window *w, struct window_scratch *scratch,
 		wanted.ranks[2 * i + 1] = (uint32_t)rank.below + (rank.fraction > 0);
 	}
 	if (count <= SORT_MAX)
-		summarise_few(w->values, count, scratch, &wanted, summary);
+		summarise_few(w, count, scratch, &wanted, summary);
 	else
-		summarise_many(w->values, count, scratch, &wanted, summary);
+		summarise_many(w, count, scratch, &wanted, summary);
 	for (i = 0; i < QUANTILES; i++)
 		*results[i] = rank_blend((double)wanted.results[2 * i],
 					 (double)wanted.results[2 * i + 1], fractions[i]);

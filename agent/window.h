@@ -6,47 +6,79 @@
  * the samples themselves: mean and deviation from exact integer sums, quantiles by selecting
  * the few samples they depend on. So they are what numpy gives for the same values.
  *
+ * Samples take four bytes each, enough for 4.29 s in ns, as long as all of them fit; the first one
+ * that does not fit takes another window, which window_widened() makes, of eight bytes each.
+ *
  * A struct window has one owner thread; nothing here is atomic. To read it elsewhere, keep a
  * second window and bring it up to date with window_copy().
  */
 #ifndef SHMBUS_AGENT_WINDOW_H
 #define SHMBUS_AGENT_WINDOW_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define WINDOW_SIZE_MAX 65536u
 
 struct window {
-	uint32_t size;   /* samples that it holds */
-	uint32_t next;   /* where the next sample goes */
-	uint64_t folded; /* samples ever folded in */
-	uint64_t values[];
+	uint32_t size;      /* samples that it holds */
+	uint32_t next;      /* where the next sample goes */
+	uint64_t folded;    /* samples ever folded in */
+	uint64_t value_max; /* WINDOW_NARROW_MAX or UINT64_MAX: the largest sample that fits */
+	uint64_t values[];  /* or, in a narrow one, uint32_t: window_narrow() */
 };
+
+#define WINDOW_NARROW_MAX ((uint64_t)UINT32_MAX)
 
 /* An empty window of 1 to WINDOW_SIZE_MAX samples; NULL without memory. window_free(NULL) does
  * nothing. */
-struct window *window_new(uint32_t size);
+struct window *window_new(uint32_t size, bool wide);
 void window_free(struct window *w);
+
+/* A wide one with the same samples; NULL without memory. */
+struct window *window_widened(const struct window *w);
+
+static inline bool window_wide(const struct window *w)
+{
+	return w->value_max != WINDOW_NARROW_MAX;
+}
+
+/* The samples of a narrow one. */
+static inline uint32_t *window_narrow(const struct window *w)
+{
+	return (uint32_t *)(uintptr_t)w->values;
+}
 
 /* Bytes that a window takes. */
 static inline uint64_t window_bytes(const struct window *w)
 {
-	return sizeof *w + w->size * sizeof w->values[0];
+	return sizeof *w +
+	       w->size * (uint64_t)(window_wide(w) ? sizeof(uint64_t) : sizeof(uint32_t));
+}
+
+/* Whether a sample fits, as each one has to that is folded in. */
+static inline bool window_fits(const struct window *w, uint64_t value)
+{
+	return value <= w->value_max;
 }
 
 static inline void window_fold(struct window *w, uint64_t value)
 {
 	uint32_t next = w->next;
 
-	w->values[next++] = value;
+	if (__builtin_expect(window_wide(w), 0))
+		w->values[next++] = value;
+	else
+		window_narrow(w)[next++] = (uint32_t)value;
 	w->next = next == w->size ? 0 : next;
 	w->folded++;
 }
 
 /* Where the next sample goes. */
-static inline const uint64_t *window_next(const struct window *w)
+static inline const void *window_next(const struct window *w)
 {
-	return &w->values[w->next];
+	return window_wide(w) ? (const void *)&w->values[w->next] : &window_narrow(w)[w->next];
 }
 
 /* Samples that are in the window now. */
@@ -55,14 +87,15 @@ static inline uint32_t window_count(const struct window *w)
 	return w->folded < w->size ? (uint32_t)w->folded : w->size;
 }
 
-/* Makes `into` equal to `from`. They have one size, and `into` is only ever written by this
- * function, always with the same `from`: only what is new since the last call is copied. */
+/* Makes `into` equal to `from`. They have one size and one width, and `into` is only ever written
+ * by this function, always with the same `from`, or made by window_widened() since: only what is
+ * new since the last call is copied. */
 void window_copy(struct window *into, const struct window *from);
 
 /*
  * Folds into `into` the samples of `from` that came after the first `from_folded_before` ones
  * (an earlier value of from->folded), oldest first; of those, the ones that `from` still has.
- * Sizes may differ.
+ * Sizes may differ; widths too, as long as `into` is not the narrower one.
  */
 void window_append_tail(struct window *into, const struct window *from,
 			uint64_t from_folded_before);

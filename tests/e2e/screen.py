@@ -60,7 +60,13 @@ class Screen(Readers):
         self.tmux("send-keys", *keys)
 
     def lines(self, *options):
-        return self.tmux("capture-pane", "-p", *options).stdout.splitlines()
+        """The screen when two looks in a row see the same: not one that is half drawn."""
+        seen = None
+        for _ in range(50):
+            before, seen = seen, self.tmux("capture-pane", "-p", *options).stdout.splitlines()
+            if seen == before:
+                break
+        return seen
 
     def shows(self, text, seconds=20):
         """Waits until a text is on the screen; returns the lines of that moment."""
