@@ -63,9 +63,9 @@ static void accounts_commit(struct session *session, struct checkpoint_numbers *
 	uint64_t aggregated = 0, dropped = 0;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		const struct writer_account *account = &session->live.writers[i].account;
+		const struct writer_account *account = &session->writers[i]->live.account;
 
-		committed->writers[i] = *account;
+		session->writers[i]->committed = *account;
 		aggregated += account->aggregated;
 		dropped += account->dropped_full + account->dropped_head;
 	}

@@ -256,8 +256,8 @@ static uint64_t fold(struct batch *batch, struct shmbus_consumer_writer *writer,
 static uint64_t drain_writer(struct drain *drain, struct session *session, uint32_t number,
 			     uint64_t share)
 {
-	struct shmbus_consumer_writer *writer = &session->consumer->writers[number];
-	struct writer_live *live = &session->live.writers[number];
+	struct shmbus_consumer_writer *writer = session->consumer->writers[number];
+	struct writer_live *live = &session->writers[number]->live;
 	bool counter = session->consumer->header.clock_source == SHMBUS_CLOCK_TSC ||
 		       session->consumer->header.clock_source == SHMBUS_CLOCK_CNTVCT;
 	struct batch batch = {
@@ -332,22 +332,30 @@ static void drain_body(void *data)
 	session->live.first_writer = (session->live.first_writer + 1) % session->live.writer_count;
 }
 
+static bool stage_is_live(const struct session *session)
+{
+	return atomic_load_explicit(&session->stage, memory_order_relaxed) == SESSION_LIVE;
+}
+
 void drain_fetch(struct session *const sessions[], uint32_t count, uint32_t at)
 {
 	/* Each step needs what the one before has fetched. */
-	if (at + 3 < count) {
-		__builtin_prefetch(sessions[at + 3]);
-		__builtin_prefetch(&sessions[at + 3]->live);
+	if (at + 4 < count) {
+		__builtin_prefetch(sessions[at + 4]);
+		__builtin_prefetch(&sessions[at + 4]->live);
 	}
-	if (at + 2 < count)
-		__builtin_prefetch(&sessions[at + 2]->consumer->writers[0]);
-	if (at + 1 < count &&
-	    atomic_load_explicit(&sessions[at + 1]->stage, memory_order_relaxed) == SESSION_LIVE) {
+	if (at + 3 < count)
+		__builtin_prefetch(sessions[at + 3]->consumer->writers);
+	if (at + 2 < count && stage_is_live(sessions[at + 2]))
+		__builtin_prefetch(sessions[at + 2]->consumer->writers[0]);
+	if (at + 1 < count && stage_is_live(sessions[at + 1])) {
 		const struct shmbus_consumer *next = sessions[at + 1]->consumer;
-		const struct shmbus_ring_consumer *ring = &next->writers[0].ring;
 
-		if (next->writer_count != 0)
+		if (next->writer_count != 0) {
+			const struct shmbus_ring_consumer *ring = &next->writers[0]->ring;
+
 			__builtin_prefetch(&ring->slots[ring->position & ring->mask]);
+		}
 	}
 }
 
@@ -366,7 +374,7 @@ static uint64_t capacity_of_rings(const struct session *session)
 	uint64_t capacity = 0;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++)
-		capacity += session->consumer->writers[i].capacity;
+		capacity += session->consumer->writers[i]->capacity;
 	return capacity;
 }
 
@@ -393,11 +401,11 @@ static void give_back_body(void *data)
 	struct session *session = data;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		struct writer_live *live = &session->live.writers[i];
+		struct writer_live *live = &session->writers[i]->live;
 
 		if (live->released == live->position || i >= session->consumer->writer_count)
 			continue;
-		shmbus_ring_release(session->consumer->writers[i].head, live->position);
+		shmbus_ring_release(session->consumer->writers[i]->head, live->position);
 		live->released = live->position;
 		kill_point(KILL_GIVE_BACK);
 	}

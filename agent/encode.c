@@ -53,12 +53,13 @@ static void encode_writers(msgpack_packer *packer, const struct session *session
 	pack_text(packer, "writers");
 	msgpack_pack_array(packer, session->committed.writer_count);
 	for (uint32_t i = 0; i < session->committed.writer_count; i++) {
-		const struct writer_account *account = &session->committed.writers[i];
+		const struct writer_name *name = &session->writers[i]->name;
+		const struct writer_account *account = &session->writers[i]->committed;
 
 		msgpack_pack_map(packer, 9);
 		pack_u64(packer, "id", i);
-		pack_string(packer, "name", session->writer_names[i].text);
-		pack_u64(packer, "capacity", session->writer_names[i].capacity);
+		pack_string(packer, "name", name->text);
+		pack_u64(packer, "capacity", name->capacity);
 		pack_u64(packer, "used", account->used);
 		pack_u64(packer, "high_water", account->high_water);
 		pack_u64(packer, "recorded", account->aggregated + account->used);

@@ -182,14 +182,14 @@ static bool state_ready(struct persist *persist, struct session *session)
 static void writers_save(struct stored_writer *out, const struct session *session)
 {
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		const struct writer_live *writer = &session->live.writers[i];
+		const struct writer_live *writer = &session->writers[i]->live;
 
 		out[i] = (struct stored_writer){
 			.account = writer->account,
 			.position = writer->position,
 			.correlation_id = writer->correlation_id,
 			.wait_ns = writer->wait_ns,
-			.name = session->writer_names[i],
+			.name = session->writers[i]->name,
 		};
 	}
 }
@@ -218,7 +218,8 @@ static void state_save(struct persist *persist, struct session *session)
 	memcpy(out->reason, live->reason, sizeof out->reason);
 	writers_save((struct stored_writer *)at, session);
 	at += live->writer_count * sizeof(struct stored_writer);
-	memcpy(at, session->derived, live->derived_count * sizeof *session->derived);
+	if (live->derived_count != 0)
+		memcpy(at, session->derived, live->derived_count * sizeof *session->derived);
 	at += live->derived_count * sizeof *session->derived;
 	memcpy(at, live->labels, live->label_count * sizeof *live->labels);
 }

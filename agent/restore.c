@@ -32,7 +32,7 @@ static bool metrics_whole(struct restoring *restoring, struct session *session)
 	uint64_t aggregated = 0, folded = session->live.overflow;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++)
-		aggregated += session->live.writers[i].account.aggregated;
+		aggregated += session->writers[i]->live.account.aggregated;
 	for (uint32_t i = 0; i < session->live.metric_count; i++) {
 		struct metric *metric = session->metrics[i];
 
@@ -99,7 +99,7 @@ static void accounts_adopt(struct restoring *restoring, struct session *session)
 	struct session_committed *committed = &session->committed;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		const struct writer_account *account = &session->live.writers[i].account;
+		const struct writer_account *account = &session->writers[i]->live.account;
 
 		committed->aggregated += account->aggregated;
 		committed->dropped += account->dropped_full + account->dropped_head;

@@ -76,29 +76,34 @@ static struct session *session_make(struct restoring *restoring,
 }
 
 /* The reading goes on after the last sample that counts. A head beyond it was given back by an
- * agent that had no room to save what it had read. */
-static void writer_load(struct session *session, uint32_t i, const struct stored_writer *stored)
+ * agent that had no room to save what it had read. False: no memory. */
+static bool writer_load(struct session *session, uint32_t i, const struct stored_writer *stored)
 {
-	struct writer_live *live = &session->live.writers[i];
-	struct shmbus_consumer_writer *writer = &session->consumer->writers[i];
+	struct writer *writer = session_writer_add(session, &stored->name);
+	struct shmbus_consumer_writer *found = session->consumer->writers[i];
+	struct writer_live *live;
 
+	if (writer == NULL)
+		return false;
+	live = &writer->live;
 	live->account = stored->account;
 	live->correlation_id = stored->correlation_id;
 	live->wait_ns = stored->wait_ns;
 	live->position = stored->position;
-	session->writer_names[i] = stored->name;
 	if (i >= session->consumer->writer_count)
-		return;
+		return true;
 	/* The head, as the last agent left it: killed after a commit it has not given all back. */
-	live->released = writer->ring.position;
-	if ((int64_t)(writer->ring.position - live->position) > 0) {
-		live->account.before += writer->ring.position - live->position;
-		live->position = writer->ring.position;
+	live->released = found->ring.position;
+	if ((int64_t)(found->ring.position - live->position) > 0) {
+		live->account.before += found->ring.position - live->position;
+		live->position = found->ring.position;
 	}
-	writer->ring.position = live->position;
+	found->ring.position = live->position;
+	return true;
 }
 
-static bool state_fill(struct session *session, const struct cell *cell)
+static bool state_fill(struct restoring *restoring, struct session *session,
+		       const struct cell *cell)
 {
 	uint32_t size;
 	const struct stored_state *stored = cell_read(cell, &size);
@@ -113,14 +118,17 @@ static bool state_fill(struct session *session, const struct cell *cell)
 		shmbus_consumer_detach(session->consumer);
 	derived = (const void *)(writers + stored->writer_count);
 	for (uint32_t i = 0; i < stored->writer_count; i++)
-		writer_load(session, i, &writers[i]);
-	memcpy(session->derived, derived, stored->derived_count * sizeof *derived);
+		if (!writer_load(session, i, &writers[i]))
+			restoring->error = -ENOMEM;
+	for (uint32_t i = 0; i < stored->derived_count; i++)
+		if (!session_derived_add(session, &derived[i]))
+			restoring->error = -ENOMEM;
+	if (restoring->error != 0)
+		return false;
 	memcpy(live->labels, derived + stored->derived_count,
 	       stored->label_count * sizeof *live->labels);
 	memcpy(live->reason, stored->reason, sizeof live->reason);
 	live->metric_count = stored->metric_count;
-	live->writer_count = stored->writer_count;
-	live->derived_count = stored->derived_count;
 	live->label_count = stored->label_count;
 	live->flags = stored->flags;
 	live->changes = stored->changes;
@@ -145,8 +153,11 @@ void restoring_session(struct restoring *restoring, struct cell cell)
 		session = session_make(restoring, &identity, true);
 	if (session != NULL) {
 		session->cell = cell;
-		if (state_fill(session, &cell) && session_list_add(&restoring->list, session))
-			return;
+		if (state_fill(restoring, session, &cell)) {
+			if (session_list_add(&restoring->list, session))
+				return;
+			restoring->error = -ENOMEM;
+		}
 		session->live.metric_count = 0;
 		if (session->consumer->fd >= 0)
 			shmbus_consumer_detach(session->consumer);
@@ -178,6 +189,7 @@ void restoring_finished(struct restoring *restoring, struct cell cell)
 	session_forget(session);
 	session->published.document = malloc((size_t)finished.size);
 	if (session->published.document == NULL || !session_list_add(&restoring->list, session)) {
+		restoring->error = -ENOMEM;
 		session_free(session);
 		goto left_out;
 	}

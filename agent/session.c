@@ -16,13 +16,8 @@ struct session *session_new(struct shmbus_consumer *consumer, uint64_t key)
 	if (session == NULL)
 		return NULL;
 	session->metrics = calloc(header->metrics_capacity + 1u, sizeof *session->metrics);
-	session->derived = calloc(header->derived_capacity + 1u, sizeof *session->derived);
-	session->writer_names = calloc(header->writers_capacity, sizeof *session->writer_names);
-	session->live.writers = calloc(header->writers_capacity, sizeof *session->live.writers);
-	session->committed.writers =
-		calloc(header->writers_capacity, sizeof *session->committed.writers);
-	if (session->metrics == NULL || session->derived == NULL || session->writer_names == NULL ||
-	    session->live.writers == NULL || session->committed.writers == NULL) {
+	session->writers = calloc(header->writers_capacity, sizeof *session->writers);
+	if (session->metrics == NULL || session->writers == NULL) {
 		session_free(session);
 		return NULL;
 	}
@@ -56,14 +51,12 @@ void session_forget(struct session *session)
 			metric_free(session->metrics[i]);
 	free(session->metrics);
 	free(session->derived);
-	free(session->writer_names);
-	free(session->live.writers);
-	free(session->committed.writers);
+	for (uint32_t i = 0; session->writers != NULL && i < session->live.writer_count; i++)
+		free(session->writers[i]);
+	free(session->writers);
 	session->metrics = NULL;
 	session->derived = NULL;
-	session->writer_names = NULL;
-	session->live.writers = NULL;
-	session->committed.writers = NULL;
+	session->writers = NULL;
 }
 
 /* Of the live series the windows and buckets are as large as those of the committed one. */
@@ -86,10 +79,10 @@ uint64_t session_bytes(const struct session *session)
 	if (session->metrics == NULL)
 		return bytes;
 	bytes += (header->metrics_capacity + 1u) * sizeof *session->metrics +
-		 (header->derived_capacity + 1u) * sizeof *session->derived +
-		 header->writers_capacity *
-			 (sizeof *session->live.writers + sizeof *session->committed.writers +
-			  sizeof *session->writer_names);
+		 (session->derived != NULL ? header->derived_capacity : 0u) *
+			 sizeof *session->derived +
+		 header->writers_capacity * sizeof *session->writers +
+		 session->committed.writer_count * sizeof *session->writers[0];
 	for (uint32_t i = 0; i < session->committed.metric_count; i++)
 		bytes += metric_bytes(session->metrics[i]);
 	return bytes;
@@ -163,6 +156,13 @@ static void window_limit(const struct session *session, struct shmbus_metric_ent
 		entry->window = 0;
 }
 
+static int memory_lacks(struct session *session, const char *what)
+{
+	snprintf(session->consumer->reason, sizeof session->consumer->reason,
+		 "the agent has no memory for its %s", what);
+	return -ENOMEM;
+}
+
 static int metrics_update(struct session *session, uint32_t count, uint32_t window_default)
 {
 	struct session_live *live = &session->live;
@@ -177,9 +177,7 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 		window_limit(session, &entry, window_default);
 		metric = metric_new(&entry, window_default);
 		if (metric == NULL) {
-			snprintf(session->consumer->reason, sizeof session->consumer->reason,
-				 "the agent has no memory for its metrics");
-			return -ENOMEM;
+			return memory_lacks(session, "metrics");
 		}
 		session->metrics[live->metric_count++] = metric;
 		session_window_count(session, metric, window_default);
@@ -190,17 +188,29 @@ static int metrics_update(struct session *session, uint32_t count, uint32_t wind
 
 /* ---- the rest ---- */
 
+bool session_derived_add(struct session *session, const struct shmbus_derived_entry *entry)
+{
+	if (session->derived == NULL)
+		session->derived = calloc(session->consumer->header.derived_capacity,
+					  sizeof *session->derived);
+	if (session->derived == NULL)
+		return false;
+	session->derived[session->live.derived_count++] = *entry;
+	return true;
+}
+
 static int derived_update(struct session *session, uint32_t count)
 {
 	struct session_live *live = &session->live;
 
 	while (live->derived_count < count) {
-		int error = shmbus_consumer_derived(session->consumer, live->derived_count,
-						    &session->derived[live->derived_count]);
+		struct shmbus_derived_entry entry;
+		int error = shmbus_consumer_derived(session->consumer, live->derived_count, &entry);
 
 		if (error != 0)
 			return error;
-		live->derived_count++;
+		if (!session_derived_add(session, &entry))
+			return memory_lacks(session, "derived values");
 	}
 	return 0;
 }
@@ -216,21 +226,34 @@ static void labels_update(struct session *session)
 	memcpy(session->live.labels, labels, sizeof labels);
 }
 
-static void writers_adopt(struct session *session)
+struct writer *session_writer_add(struct session *session, const struct writer_name *name)
 {
-	struct session_live *live = &session->live;
+	struct writer *writer = calloc(1, sizeof *writer);
 
-	while (live->writer_count < session->consumer->writer_count) {
-		uint32_t i = live->writer_count++;
+	if (writer == NULL)
+		return NULL;
+	writer->name = *name;
+	session->writers[session->live.writer_count++] = writer;
+	return writer;
+}
 
-		const struct shmbus_consumer_writer *writer = &session->consumer->writers[i];
+static int writers_adopt(struct session *session)
+{
+	while (session->live.writer_count < session->consumer->writer_count) {
+		const struct shmbus_consumer_writer *found =
+			session->consumer->writers[session->live.writer_count];
+		struct writer_name name = {.capacity = found->capacity};
+		struct writer *writer;
 
-		live->writers[i].account.before = writer->ring.position;
-		live->writers[i].position = writer->ring.position;
-		live->writers[i].released = writer->ring.position;
-		memcpy(session->writer_names[i].text, writer->name, sizeof writer->name);
-		session->writer_names[i].capacity = writer->capacity;
+		memcpy(name.text, found->name, sizeof name.text);
+		writer = session_writer_add(session, &name);
+		if (writer == NULL)
+			return memory_lacks(session, "writers");
+		writer->live.account.before = found->ring.position;
+		writer->live.position = found->ring.position;
+		writer->live.released = found->ring.position;
 	}
+	return 0;
 }
 
 int session_update(struct session *session, uint32_t window_default)
@@ -245,11 +268,12 @@ int session_update(struct session *session, uint32_t window_default)
 		error = derived_update(session, derived);
 	if (error == 0)
 		error = shmbus_consumer_writers_update(session->consumer);
+	if (error == 0)
+		error = writers_adopt(session);
 	if (error != 0) {
 		memcpy(live->reason, session->consumer->reason, sizeof live->reason);
 		return error;
 	}
-	writers_adopt(session);
 	labels_update(session);
 	/* relaxed: the change that brought us here is newer than the flags; see R-change. */
 	live->flags = atomic_load_explicit(&session->consumer->live->flags, memory_order_relaxed);

@@ -109,12 +109,19 @@ struct writer_name {
 	uint32_t capacity;
 };
 
+/* What the drain thread knows of a writer. */
 struct writer_live {
 	struct writer_account account;
 	uint64_t position; /* samples up to here are folded, */
 	uint64_t released; /* up to here saved, and given back to the producer */
 	uint64_t correlation_id;
 	uint64_t wait_ns; /* of the cycle whose BUSY comes next */
+};
+
+struct writer {
+	struct writer_name name;         /* constant */
+	struct writer_live live;         /* live */
+	struct writer_account committed; /* committed */
 };
 
 struct session_live {
@@ -138,8 +145,7 @@ struct session_live {
 	uint64_t heartbeat_ticks;
 	uint64_t sign_ns; /* the last sign of life, CLOCK_MONOTONIC */
 	enum session_state state;
-	uint64_t end_time_unix_ns;   /* 0 before its end */
-	struct writer_live *writers; /* writers_capacity of them */
+	uint64_t end_time_unix_ns; /* 0 before its end */
 	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
 	char reason[96]; /* of a fault */
 };
@@ -159,7 +165,6 @@ struct session_committed {
 	enum session_state state;
 	uint64_t end_time_unix_ns;
 	uint64_t shm_bytes;
-	struct writer_account *writers;
 	struct shmbus_consumer_label labels[SHMBUS_LABELS_MAX];
 	char reason[96];
 };
@@ -198,10 +203,10 @@ struct session {
 	struct shmbus_consumer *consumer; /* the segment; closed at stage GONE */
 	uint64_t device;                  /* of the segment's file */
 	uint64_t inode;
-	struct tick_scale scale;          /* of clocks that are not the processor's counter */
-	struct metric **metrics;          /* metrics_capacity of them; filled in order */
-	struct writer_name *writer_names; /* writers_capacity of them; filled in order */
-	struct shmbus_derived_entry *derived;
+	struct tick_scale scale;              /* of clocks that are not the processor's counter */
+	struct metric **metrics;              /* metrics_capacity of them; filled in order */
+	struct writer **writers;              /* writers_capacity of them; filled in order */
+	struct shmbus_derived_entry *derived; /* derived_capacity of them, or NULL; in order */
 
 	_Atomic enum session_stage stage;
 	_Atomic uint64_t gone_ns; /* when it became GONE, CLOCK_MONOTONIC */
@@ -233,6 +238,12 @@ void session_forget(struct session *session);
 
 /* Its segment is not to be touched again, for the first of all reasons. The drain thread. */
 void session_fault(struct session *session, const char *reason);
+
+/* The session's next writer, with nothing counted yet; NULL: no memory. */
+struct writer *session_writer_add(struct session *session, const struct writer_name *name);
+
+/* The session's next derived value. False: no memory. */
+bool session_derived_add(struct session *session, const struct shmbus_derived_entry *entry);
 
 /* A metric that has no samples yet; NULL: no memory. */
 struct metric *metric_new(const struct shmbus_metric_entry *entry, uint32_t window_default);

@@ -70,7 +70,7 @@ static void slot_sample(struct session *session, uint32_t number)
 	uint32_t writers = 0;
 
 	for (uint32_t i = 0; i < session->live.writer_count; i++) {
-		uint64_t bits = atomic_load_explicit(&session->consumer->writers[i].slots[number],
+		uint64_t bits = atomic_load_explicit(&session->consumer->writers[i]->slots[number],
 						     memory_order_relaxed);
 
 		if (slot_absent(metric, bits))
@@ -112,8 +112,8 @@ static uint64_t pending(const struct shmbus_consumer_writer *writer)
 
 static void account_sample(struct session *session, uint32_t number)
 {
-	struct writer_account *account = &session->live.writers[number].account;
-	const struct shmbus_consumer_writer *writer = &session->consumer->writers[number];
+	struct writer_account *account = &session->writers[number]->live.account;
+	const struct shmbus_consumer_writer *writer = session->consumer->writers[number];
 	uint64_t full = atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed);
 	uint64_t head = atomic_load_explicit(&writer->block->dropped_head, memory_order_relaxed);
 	uint64_t used = pending(writer);

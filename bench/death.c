@@ -77,7 +77,7 @@ static int taken_wait(const struct producer *producer)
 		return -ENOENT;
 	}
 	for (int i = 0; error && i < PATIENCE_MS; i++) {
-		if (atomic_load(consumer->writers[0].head) == SAMPLES)
+		if (atomic_load(consumer->writers[0]->head) == SAMPLES)
 			error = 0;
 		else
 			usleep(1000);

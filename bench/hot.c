@@ -141,7 +141,7 @@ static int child_wait(pid_t pid, int phase, struct shmbus_consumer *drained)
 		    info.si_pid == pid)
 			return -ECHILD;
 		if (drained) {
-			struct shmbus_consumer_writer *writer = &drained->writers[0];
+			struct shmbus_consumer_writer *writer = drained->writers[0];
 
 			while (shmbus_ring_peek(&writer->ring, writer->ring.position, &value, &tag))
 				writer->ring.position++;

@@ -100,8 +100,8 @@ static int round_run(struct run *run, const struct bench_cpus *cpus)
 	atomic_store(&run->done, false);
 	error = bench_pair_run(cpus, produce, consume, run);
 	/* The child's position is lost with the child: go on where it gave back. */
-	subject->consumer.writers[0].ring.position =
-		atomic_load_explicit(subject->consumer.writers[0].head, memory_order_relaxed);
+	subject->consumer.writers[0]->ring.position =
+		atomic_load_explicit(subject->consumer.writers[0]->head, memory_order_relaxed);
 	subject_drain(subject);
 	return error;
 }

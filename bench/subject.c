@@ -89,7 +89,7 @@ void subject_destroy(struct subject *subject)
 
 uint64_t subject_drain(struct subject *subject)
 {
-	struct shmbus_consumer_writer *writer = &subject->consumer.writers[0];
+	struct shmbus_consumer_writer *writer = subject->consumer.writers[0];
 	struct shmbus_ring_consumer *ring = &writer->ring;
 	uint64_t value, tag, start = ring->position;
 

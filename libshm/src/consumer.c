@@ -300,35 +300,45 @@ static int writer_map(struct shmbus_consumer *consumer, const struct shmbus_writ
 {
 	const struct shmbus_header *header = &consumer->header;
 	uint32_t number = consumer->writer_count;
-	struct shmbus_consumer_writer *writer = &consumer->writers[number];
+	struct shmbus_consumer_writer *writer;
 	uint64_t position;
-	const char *block;
+	bool apart = entry->offset + entry->size > consumer->live_size;
+	const char *block = (const char *)consumer->live + entry->offset;
 	int error = copy(consumer, header->heads_offset + (uint64_t)header->heads_stride * number,
 			 &position, sizeof position);
 
 	if (error != 0)
 		return error;
-	memset(writer, 0, sizeof *writer);
-	writer->size = entry->size;
-	writer->apart = entry->offset + entry->size > consumer->live_size;
-	block = (const char *)consumer->live + entry->offset;
-	if (writer->apart)
-		block = mmap(NULL, writer->size, PROT_READ, MAP_SHARED, consumer->fd,
+	writer = malloc(sizeof *writer);
+	if (writer == NULL)
+		return refuse(consumer, -ENOMEM, "no memory for a writer");
+	if (apart)
+		block = mmap(NULL, entry->size, PROT_READ, MAP_SHARED, consumer->fd,
 			     (off_t)entry->offset);
-	if (block == MAP_FAILED)
-		return refuse(consumer, -errno, "cannot map a writer: %s", strerror(errno));
-	writer->block = (const struct shmbus_writer_block *)block;
-	writer->slots = (const _Atomic(uint64_t) *)(block + entry->slots_offset);
-	writer->slot_count = entry->slot_count;
-	writer->capacity = entry->capacity;
-	writer->head = &consumer->heads[number].position;
-	writer->ring.slots = (const struct shmbus_slot *)(block + entry->ring_offset);
-	writer->ring.mask = entry->capacity - 1;
-	writer->ring.order = (uint32_t)__builtin_ctz(entry->capacity);
-	writer->ring.position = position;
+	if (block == MAP_FAILED) {
+		error = -errno;
+		free(writer);
+		return refuse(consumer, error, "cannot map a writer: %s", strerror(-error));
+	}
+	*writer = (struct shmbus_consumer_writer){
+		.size = entry->size,
+		.apart = apart,
+		.block = (const struct shmbus_writer_block *)block,
+		.slots = (const _Atomic(uint64_t) *)(block + entry->slots_offset),
+		.slot_count = entry->slot_count,
+		.capacity = entry->capacity,
+		.head = &consumer->heads[number].position,
+		.ring =
+			{
+				.slots = (const struct shmbus_slot *)(block + entry->ring_offset),
+				.mask = entry->capacity - 1,
+				.order = (uint32_t)__builtin_ctz(entry->capacity),
+				.position = position,
+			},
+	};
 	memcpy(writer->name, entry->name, sizeof writer->name);
 	consumer->blocks_end = entry->offset + entry->size;
-	consumer->writer_count++;
+	consumer->writers[consumer->writer_count++] = writer;
 	return 0;
 }
 
@@ -533,10 +543,13 @@ bool shmbus_consumer_named(const struct shmbus_consumer *consumer)
 
 void shmbus_consumer_detach(struct shmbus_consumer *consumer)
 {
-	for (uint32_t i = 0; i < consumer->writer_count; i++)
-		if (consumer->writers[i].apart)
-			munmap((void *)(uintptr_t)consumer->writers[i].block,
-			       consumer->writers[i].size);
+	for (uint32_t i = 0; i < consumer->writer_count; i++) {
+		struct shmbus_consumer_writer *writer = consumer->writers[i];
+
+		if (writer->apart)
+			munmap((void *)(uintptr_t)writer->block, writer->size);
+		free(writer);
+	}
 	munmap((void *)(uintptr_t)consumer->live, consumer->live_size);
 	munmap(consumer->heads, consumer->heads_size);
 	close(consumer->fd);

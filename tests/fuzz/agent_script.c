@@ -37,8 +37,8 @@ static void live_check(const struct session *session)
 	uint64_t aggregated = 0, folded = live->overflow;
 
 	for (uint32_t i = 0; i < live->writer_count; i++) {
-		const struct shmbus_consumer_writer *writer = &session->consumer->writers[i];
-		const struct writer_account *account = &live->writers[i].account;
+		const struct shmbus_consumer_writer *writer = session->consumer->writers[i];
+		const struct writer_account *account = &session->writers[i]->live.account;
 
 		promise(account->before + account->aggregated + account->controls ==
 			writer->ring.position);

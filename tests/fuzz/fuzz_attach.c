@@ -58,7 +58,7 @@ static void writers_check(void)
 {
 	promise(consumer.writer_count <= SHMBUS_WRITERS_MAX);
 	for (uint32_t i = 0; i < consumer.writer_count; i++)
-		writer_check(&consumer.writers[i]);
+		writer_check(consumer.writers[i]);
 }
 
 static void attach(void)
@@ -125,7 +125,7 @@ static void drain(void *data)
 	uint64_t most = *(const uint64_t *)data;
 
 	for (uint32_t i = 0; i < consumer.writer_count; i++) {
-		struct shmbus_consumer_writer *writer = &consumer.writers[i];
+		struct shmbus_consumer_writer *writer = consumer.writers[i];
 		uint64_t value, tag, read = 0;
 
 		while (read < most && read < writer->capacity &&
@@ -143,7 +143,7 @@ static void slots(void *data)
 
 	*sum += atomic_load_explicit(&consumer.live->changes, memory_order_acquire);
 	for (uint32_t i = 0; i < consumer.writer_count; i++) {
-		const struct shmbus_consumer_writer *writer = &consumer.writers[i];
+		const struct shmbus_consumer_writer *writer = consumer.writers[i];
 
 		*sum += atomic_load_explicit(&writer->block->dropped_full, memory_order_relaxed);
 		for (uint32_t k = 0; k < writer->slot_count; k++)

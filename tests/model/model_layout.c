@@ -213,7 +213,7 @@ static void session_more(struct session *s)
  * where that is used up. */
 static void ring_fill(struct session *s, struct shmbus_consumer *consumer)
 {
-	struct shmbus_consumer_writer *reader = &consumer->writers[0];
+	struct shmbus_consumer_writer *reader = consumer->writers[0];
 	uint64_t value, tag, wrong = 0;
 
 	for (uint64_t i = 0; i < CAPACITY; i++)

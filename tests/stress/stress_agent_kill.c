@@ -308,7 +308,7 @@ static void last_look(const struct total *value, const struct total *done)
 	{
 		for (uint32_t i = 0; session->metrics != NULL && i < session->live.writer_count;
 		     i++)
-			ledger->seen_before += session->live.writers[i].account.before;
+			ledger->seen_before += session->writers[i]->live.account.before;
 	}
 	ledger->seen_dropped = agent.checkpoint.numbers.dropped_total;
 	ledger->seen_samples = agent.checkpoint.numbers.samples_total;

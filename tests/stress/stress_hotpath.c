@@ -147,7 +147,7 @@ static uint64_t faults_of(pid_t pid)
 /* Drains the large ring now and then; the small one never. */
 static void drain_until_done(struct shmbus_consumer *consumer)
 {
-	struct shmbus_consumer_writer *writer = &consumer->writers[1];
+	struct shmbus_consumer_writer *writer = consumer->writers[1];
 	const struct timespec pause = {.tv_nsec = 1000000};
 	uint64_t value, tag;
 
@@ -180,7 +180,7 @@ static void parent(pid_t pid)
 	       (unsigned long long)(after - before));
 	tap_ok(atomic_load(&shared->accepted) > (SANITIZED ? 1000u : 200000u),
 	       "the drained ring took more than it holds");
-	tap_ok(atomic_load(&consumer->writers[0].block->dropped_full) > 0,
+	tap_ok(atomic_load(&consumer->writers[0]->block->dropped_full) > 0,
 	       "the full ring dropped and counted");
 	shm_unlink(consumer->segment);
 	shmbus_consumer_detach(consumer);

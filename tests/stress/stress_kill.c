@@ -287,7 +287,7 @@ static void life(unsigned *seed, bool own_session)
 		victim_attach(consumer, lane->segment);
 	}
 	for (uint32_t i = 0; i < count; i++)
-		cursors[i].seen = &consumer->writers[first + i];
+		cursors[i].seen = consumer->writers[first + i];
 	while (atomic_load(&lane->begun[first].attempts) < attempts) {
 		for (uint32_t i = 0; drained == BY_LANE && i < count; i++)
 			drain(&cursors[i]);

@@ -250,7 +250,7 @@ static uint64_t pass(struct shmbus_consumer *consumer)
 		labels_check(consumer);
 	expect(shmbus_consumer_writers_update(consumer) == 0, "writers are found");
 	for (uint32_t i = 0; i < consumer->writer_count; i++)
-		samples += drain(&consumer->writers[i], &drained[i]);
+		samples += drain(consumer->writers[i], &drained[i]);
 	tables_check(consumer);
 	expect(shmbus_consumer_alive(consumer) == 1, "the producer lives");
 	return samples;
@@ -288,7 +288,7 @@ static void accounts_check(void)
 		    "the segment is whole: %s", consumer.reason))
 		return;
 	for (uint32_t i = 0; i < consumer.writer_count; i++) {
-		struct shmbus_consumer_writer *writer = &consumer.writers[i];
+		struct shmbus_consumer_writer *writer = consumer.writers[i];
 		uint64_t lost = atomic_load(&writer->block->dropped_full), sum = 0;
 
 		exact = exact && accounts[i].attempted == accounts[i].recorded + lost &&

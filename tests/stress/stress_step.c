@@ -247,7 +247,7 @@ static bool record_right(const struct call *call, uint64_t number, uint64_t valu
 /* Reads the ring from the head on; false where something is there that was never recorded. */
 static bool ring_read(const struct call *call, uint64_t *records)
 {
-	struct shmbus_ring_consumer *ring = &consumer.writers[0].ring;
+	struct shmbus_ring_consumer *ring = &consumer.writers[0]->ring;
 	uint64_t value, tag;
 	bool right = true;
 
@@ -268,7 +268,7 @@ static bool ring_read(const struct call *call, uint64_t *records)
 /* Which stage of the call the shared memory is in, or -1. */
 static int stage_found(const struct call *call)
 {
-	const struct shmbus_consumer_writer *seen = &consumer.writers[0];
+	const struct shmbus_consumer_writer *seen = consumer.writers[0];
 	struct stage found = {
 		.dropped = atomic_load(&seen->block->dropped_full),
 		.counter = atomic_load(&seen->slots[victim.counter]),
@@ -299,7 +299,7 @@ static bool call_check(const struct call *call)
 			tap_bail("%s does not end", call->name);
 		ended = child_kill_after(call, k);
 		found = stage_found(call);
-		victim_reset(&victim, 0, &consumer.writers[0]);
+		victim_reset(&victim, 0, consumer.writers[0]);
 		if (found < stage || found > stage + 1 || (k == 0 && found != 0)) {
 			tap_diag("%s: killed after %u instructions it leaves stage %d after %d",
 				 call->name, k, found, stage);
@@ -322,7 +322,7 @@ static bool ptrace_allowed(void)
 		return false;
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	victim_reset(&victim, 0, &consumer.writers[0]);
+	victim_reset(&victim, 0, consumer.writers[0]);
 	return true;
 }
 

@@ -61,12 +61,12 @@ static void read_back(const shmbus_session *session, const metrics &m)
 
 	if (!tap_check(shmbus_consumer_attach(&consumer, shmbus_session_segment(session)) == 0))
 		return;
-	tap_check(consumer.writer_count == 1 && std::string(consumer.writers[0].name) == "thread");
-	tap_ok(drain(consumer.writers[0], controls) == 6, "all samples");
+	tap_check(consumer.writer_count == 1 && std::string(consumer.writers[0]->name) == "thread");
+	tap_ok(drain(*consumer.writers[0], controls) == 6, "all samples");
 	tap_ok(controls == 2, "the quantum's change and the correlation id");
-	tap_check(consumer.writers[0].slots[m.requests].load() == 3);
-	tap_check(consumer.writers[0].slots[m.cycle.xruns].load() == 1);
-	bits = consumer.writers[0].slots[m.load].load();
+	tap_check(consumer.writers[0]->slots[m.requests].load() == 3);
+	tap_check(consumer.writers[0]->slots[m.cycle.xruns].load() == 1);
+	bits = consumer.writers[0]->slots[m.load].load();
 	std::memcpy(&load, &bits, sizeof load);
 	tap_check(load == 0.25);
 	tap_check(shmbus_consumer_alive(&consumer) == 1);

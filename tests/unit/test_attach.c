@@ -179,7 +179,7 @@ Test(attach, a_killed_producer_is_dead_and_all_that_it_published_is_there)
 	cr_assert_eq(shmbus_consumer_alive(&consumer), 0);
 	cr_assert_eq(atomic_load(&consumer.live->state), SHMBUS_SEGMENT_OPEN);
 	cr_assert_eq(consumer.header.pid, pid);
-	cr_assert_eq(seen_drain(&consumer.writers[0]), 10);
+	cr_assert_eq(seen_drain(consumer.writers[0]), 10);
 	shmbus_consumer_detach(&consumer);
 	shm_unlink(shared);
 }
@@ -205,8 +205,8 @@ Test(attach, writers_and_metrics_that_come_later_are_seen)
 		cr_assert(shmbus_record_value_at(writer, i, i * 10, i));
 		cr_assert_eq(shmbus_consumer_writers_update(&consumer), 0);
 		cr_assert_eq(consumer.writer_count, i + 1);
-		cr_assert_eq(consumer.writers[i].capacity, 64u << i);
-		cr_assert_eq(seen_drain(&consumer.writers[i]), 1);
+		cr_assert_eq(consumer.writers[i]->capacity, 64u << i);
+		cr_assert_eq(seen_drain(consumer.writers[i]), 1);
 		cr_assert_eq(shmbus_consumer_counts(&consumer, &metrics, &derived), 0);
 		cr_assert_eq(metrics, i + 1);
 		cr_assert_eq(shmbus_consumer_metric(&consumer, i, &entry), 0);
@@ -226,15 +226,15 @@ Test(attach, a_second_consumer_goes_on_from_the_head)
 		cr_assert(shmbus_record_value_at(writer, 0, i, i));
 	cr_assert_eq(shmbus_consumer_attach(&consumer, shmbus_session_segment(session)), 0);
 	for (uint64_t i = 0; i < 20; i++)
-		cr_assert(seen_next(&consumer.writers[0], &record));
-	shmbus_ring_release(consumer.writers[0].head, 12); /* read 20, gave back 12 */
+		cr_assert(seen_next(consumer.writers[0], &record));
+	shmbus_ring_release(consumer.writers[0]->head, 12); /* read 20, gave back 12 */
 	shmbus_consumer_detach(&consumer);
 	cr_assert_eq(shmbus_consumer_attach(&consumer, shmbus_session_segment(session)), 0);
 	for (uint64_t i = 12; i < 30; i++) {
-		cr_assert(seen_next(&consumer.writers[0], &record));
+		cr_assert(seen_next(consumer.writers[0], &record));
 		cr_assert_eq(record.value, i);
 	}
-	cr_assert_not(seen_next(&consumer.writers[0], &record));
+	cr_assert_not(seen_next(consumer.writers[0], &record));
 	shmbus_consumer_detach(&consumer);
 	shmbus_session_close(session);
 }

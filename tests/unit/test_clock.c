@@ -128,7 +128,7 @@ Test(clock, sessions_and_samples_use_it)
 	cr_assert_eq(consumer->header.start_ticks, 64000);
 	ticks = 128000;
 	cr_assert(shmbus_record(writer, metric, 64000));
-	cr_assert(seen_next(&consumer->writers[0], &record));
+	cr_assert(seen_next(consumer->writers[0], &record));
 	cr_assert_eq(record.value, 64000);
 	cr_assert_eq(shmbus_tag_ticks(record.tag, ticks), 128000);
 	shmbus_heartbeat(session);

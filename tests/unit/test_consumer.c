@@ -255,23 +255,23 @@ Test(consumer, mappings_of_writers)
 	writer = writer_opened(session, 128);
 	cr_assert_eq(shmbus_consumer_writers_update(&consumer), 0);
 	cr_assert_eq(consumer.writer_count, 2);
-	cr_assert(!consumer.writers[0].apart);
-	cr_assert(consumer.writers[1].apart);
+	cr_assert(!consumer.writers[0]->apart);
+	cr_assert(consumer.writers[1]->apart);
 	cr_assert(shmbus_record_value(writer, metric, 42));
-	cr_assert(shmbus_ring_peek(&consumer.writers[1].ring, 0, &value, &tag));
+	cr_assert(shmbus_ring_peek(&consumer.writers[1]->ring, 0, &value, &tag));
 	cr_assert_eq(value, 42);
 	shmbus_consumer_detach(&consumer);
 	/* All of them are there now. */
 	cr_assert_eq(shmbus_consumer_attach(&consumer, shmbus_session_segment(session)), 0);
-	cr_assert(!consumer.writers[1].apart);
-	cr_assert(shmbus_ring_peek(&consumer.writers[1].ring, 0, &value, &tag));
+	cr_assert(!consumer.writers[1]->apart);
+	cr_assert(shmbus_ring_peek(&consumer.writers[1]->ring, 0, &value, &tag));
 	shmbus_consumer_detach(&consumer);
 	/* Of one that says it is huge no more than its parts. */
 	cr_assert_eq(truncate(path, INT64_C(1) << 36), 0);
 	cr_assert_eq(shmbus_consumer_attach(&consumer, shmbus_session_segment(session)), 0);
 	cr_assert_eq(consumer.live_size, page);
-	cr_assert(consumer.writers[0].apart);
-	cr_assert(shmbus_ring_peek(&consumer.writers[1].ring, 0, &value, &tag));
+	cr_assert(consumer.writers[0]->apart);
+	cr_assert(shmbus_ring_peek(&consumer.writers[1]->ring, 0, &value, &tag));
 	shmbus_consumer_detach(&consumer);
 }
 

@@ -159,7 +159,7 @@ Test(drain, a_pass_reads_a_share)
 	cr_assert(drain.cut);
 	drain_session(&drain, pair.session);
 	cr_assert_eq(folded(&pair), 2 * DRAIN_SHARE);
-	cr_assert_eq(pair.session->live.writers[0].account.aggregated, 1);
+	cr_assert_eq(pair.session->writers[0]->live.account.aggregated, 1);
 	drain.cut = false;
 	drain_session(&drain, pair.session);
 	cr_assert_eq(folded(&pair), 2 * DRAIN_SHARE + 1);
@@ -251,6 +251,6 @@ Test(drain, tables_are_not_read_for_every_sample, .timeout = 50)
 		drain_session(&drain, pair.session);
 	} while (drain.cut);
 	cr_assert_eq(live->overflow, shmbus_ring_written(&pair.writers[0]->ring));
-	cr_assert_eq(live->writers[0].account.aggregated, live->overflow);
+	cr_assert_eq(pair.session->writers[0]->live.account.aggregated, live->overflow);
 	pair_close(&pair);
 }

@@ -46,7 +46,7 @@ static int child_opens_its_own(void *argument)
 	consumer = seen(own);
 	CHILD_CHECK(consumer->header.pid == getpid());
 	CHILD_CHECK(shmbus_consumer_alive(consumer) == 1);
-	CHILD_CHECK(seen_drain(&consumer->writers[0]) == 1);
+	CHILD_CHECK(seen_drain(consumer->writers[0]) == 1);
 	shmbus_consumer_detach(consumer);
 	shmbus_session_close(own);
 	return 0;
@@ -74,14 +74,14 @@ Test(fork, leaves_the_parents_session_to_the_parent)
 	cr_assert_eq(atomic_load(&consumer->live->changes), changes);
 	cr_assert_eq(atomic_load(&consumer->live->heartbeat_ticks), heartbeat);
 	cr_assert_eq(atomic_load(&consumer->live->state), SHMBUS_SEGMENT_OPEN);
-	cr_assert_eq(atomic_load(&consumer->writers[0].slots[family.counter]), 7);
-	cr_assert_eq(atomic_load(&consumer->writers[0].block->dropped_full), 0);
+	cr_assert_eq(atomic_load(&consumer->writers[0]->slots[family.counter]), 7);
+	cr_assert_eq(atomic_load(&consumer->writers[0]->block->dropped_full), 0);
 	cr_assert_eq(shmbus_consumer_counts(consumer, &metrics, &derived), 0);
 	cr_assert_eq(metrics, 2);
 	cr_assert_eq(shmbus_consumer_alive(consumer), 1);
 	cr_assert(shmbus_consumer_named(consumer));
 	cr_assert(shmbus_record_value_at(family.writer, family.timer, 2, 2));
-	cr_assert_eq(seen_drain(&consumer->writers[0]), 2, "both of the parent, none of the child");
+	cr_assert_eq(seen_drain(consumer->writers[0]), 2, "both of the parent, none of the child");
 	shmbus_consumer_detach(consumer);
 	shmbus_session_close(family.session);
 }

@@ -259,7 +259,7 @@ Test(metric, as_many_as_asked_for_and_one_more)
 	refused(o, -ENOSPC, "raise metrics_max, now 4");
 	cr_assert_eq(metric_defined(session, "m3", SHMBUS_TIMER), 3, "what is there is found");
 	shmbus_metric_define(session, &o, &overflow);
-	reader = &seen(session)->writers[0];
+	reader = seen(session)->writers[0];
 	cr_assert(shmbus_record_value_at(writer, overflow, 5, 0));
 	shmbus_add(writer, overflow, 3);
 	cr_assert(seen_next(reader, &record));
@@ -289,7 +289,7 @@ Test(metric, the_most_that_a_session_can_have)
 	cr_assert_eq(metric, SHMBUS_METRICS_MAX);
 	cr_assert(shmbus_record_value_at(writer, metric, 2, 0));
 	shmbus_set(writer, metric, 9);
-	reader = &seen(large)->writers[0];
+	reader = seen(large)->writers[0];
 	cr_assert(seen_next(reader, &record));
 	cr_assert_eq(record.metric, SHMBUS_METRICS_MAX - 1);
 	cr_assert(seen_next(reader, &record));

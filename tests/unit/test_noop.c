@@ -32,9 +32,9 @@ Test(noop, the_control_plane_works_and_nothing_is_recorded)
 	shmbus_writer_stats_get(writer, &stats);
 	cr_assert_eq(stats.attempted, 0);
 	consumer = seen(session);
-	cr_assert_eq(seen_drain(&consumer->writers[0]), 0);
-	cr_assert_eq(atomic_load(&consumer->writers[0].slots[gauge]), SHMBUS_SLOT_ABSENT);
-	cr_assert_eq(atomic_load(&consumer->writers[0].slots[cycle.xruns]), 0);
+	cr_assert_eq(seen_drain(consumer->writers[0]), 0);
+	cr_assert_eq(atomic_load(&consumer->writers[0]->slots[gauge]), SHMBUS_SLOT_ABSENT);
+	cr_assert_eq(atomic_load(&consumer->writers[0]->slots[cycle.xruns]), 0);
 	cr_assert_eq(cycle.quantum, 64);
 	shmbus_consumer_detach(consumer);
 	shmbus_session_close(session);

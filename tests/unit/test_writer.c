@@ -19,7 +19,7 @@ static void open_all(uint32_t capacity)
 	counter = metric_defined(session, "counter", SHMBUS_COUNTER);
 	gauge = metric_defined(session, "gauge", SHMBUS_GAUGE);
 	writer = writer_opened(session, capacity);
-	reader = &seen(session)->writers[0];
+	reader = seen(session)->writers[0];
 }
 
 static void close_all(void)
@@ -147,8 +147,8 @@ Test(writer, slots_begin_the_same_whichever_came_first)
 	consumer = seen(session);
 	cr_assert_eq(consumer->writer_count, 2);
 	for (uint32_t i = 0; i < 65; i++)
-		cr_assert_eq(atomic_load(&consumer->writers[0].slots[i]),
-			     atomic_load(&consumer->writers[1].slots[i]), "slot %u", i);
+		cr_assert_eq(atomic_load(&consumer->writers[0]->slots[i]),
+			     atomic_load(&consumer->writers[1]->slots[i]), "slot %u", i);
 	close_all();
 }
 

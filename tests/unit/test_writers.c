@@ -45,7 +45,7 @@ Test(writers, capacities)
 	consumer = seen(session);
 	cr_assert_eq(consumer->writer_count, count);
 	for (size_t i = 0; i < count; i++)
-		cr_assert_eq(consumer->writers[i].capacity, cases[i].got);
+		cr_assert_eq(consumer->writers[i]->capacity, cases[i].got);
 	options.capacity = SHMBUS_RING_MAX + 1;
 	refused(session, &options, -EINVAL, "at most 16777216 samples");
 	options.capacity = UINT32_MAX;
@@ -92,8 +92,8 @@ Test(writers, names)
 	cr_assert_eq(shmbus_writer_open(session, &options, &writer), 0);
 	writer_opened(session, 64);
 	consumer = seen(session);
-	cr_assert_str_eq(consumer->writers[0].name, name);
-	cr_assert_str_eq(consumer->writers[1].name, "writer-1");
+	cr_assert_str_eq(consumer->writers[0]->name, name);
+	cr_assert_str_eq(consumer->writers[1]->name, "writer-1");
 	shmbus_consumer_detach(consumer);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		options.name = bad[i];
@@ -119,14 +119,14 @@ Test(writers, as_many_as_there_may_be_and_one_more)
 	consumer = seen(session);
 	cr_assert_eq(consumer->writer_count, SHMBUS_WRITERS_MAX);
 	for (uint64_t i = 0; i < SHMBUS_WRITERS_MAX; i++)
-		cr_assert_eq(seen_drain(&consumer->writers[i]), i + 1, "each has its own ring");
+		cr_assert_eq(seen_drain(consumer->writers[i]), i + 1, "each has its own ring");
 	shmbus_writer_close(writers[17]);
 	small.name = "other";
 	refused(session, &small, -ENOSPC, "writers");
 	small.name = NULL;
 	cr_assert_eq(shmbus_writer_open(session, &small, &again), 0, "one was closed");
 	cr_assert(shmbus_record_value_at(again, metric, 1, 1));
-	cr_assert_eq(seen_drain(&consumer->writers[17]), 1);
+	cr_assert_eq(seen_drain(consumer->writers[17]), 1);
 	refused(session, &small, -ENOSPC, "writers");
 	shmbus_consumer_detach(consumer);
 	shmbus_session_close(session);
@@ -137,7 +137,7 @@ Test(writers, closing)
 	struct shmbus_session *session = session_opened(1);
 	struct shmbus_writer *writer = writer_opened(session, 64);
 	struct shmbus_consumer *consumer = seen(session);
-	const struct shmbus_writer_block *block = consumer->writers[0].block;
+	const struct shmbus_writer_block *block = consumer->writers[0]->block;
 	uint32_t changes = atomic_load(&consumer->live->changes);
 
 	cr_assert_eq(atomic_load(&block->state), SHMBUS_WRITER_OPEN);
@@ -149,7 +149,7 @@ Test(writers, closing)
 	shmbus_writer_close(writer);
 	shmbus_writer_close(NULL);
 	cr_assert_eq(atomic_load(&block->state), SHMBUS_WRITER_CLOSED);
-	cr_assert_eq(seen_drain(&consumer->writers[0]), 1, "what it recorded stays");
+	cr_assert_eq(seen_drain(consumer->writers[0]), 1, "what it recorded stays");
 
 	cr_assert_eq(writer_opened(session, 64), writer);
 	cr_assert_eq(atomic_load(&block->state), SHMBUS_WRITER_OPEN);
@@ -189,7 +189,7 @@ Test(writers, taken_up_again)
 	}
 	consumer = seen(session);
 	cr_assert_eq(consumer->writer_count, 3);
-	cr_assert_eq(seen_drain(&consumer->writers[0]), 64);
+	cr_assert_eq(seen_drain(consumer->writers[0]), 64);
 	shmbus_consumer_detach(consumer);
 	shmbus_session_close(session);
 }
@@ -200,7 +200,7 @@ Test(writers, taken_up_again_without_the_last_correlation_id)
 	struct shmbus_session *session = session_opened(1);
 	shmbus_metric metric = metric_defined(session, "t", SHMBUS_TIMER);
 	struct shmbus_writer *writer = writer_opened(session, 64);
-	struct shmbus_consumer_writer *reader = &seen(session)->writers[0];
+	struct shmbus_consumer_writer *reader = seen(session)->writers[0];
 	struct seen_record record;
 	uint64_t correlation = 0;
 

@@ -49,7 +49,7 @@ struct shmbus_consumer {
 	uint64_t allocated;    /* bytes of it that are no holes, as last seen */
 	uint64_t blocks_end;   /* of the last writer's block in the segment */
 	uint32_t writer_count;
-	struct shmbus_consumer_writer writers[SHMBUS_WRITERS_MAX];
+	struct shmbus_consumer_writer *writers[SHMBUS_WRITERS_MAX]; /* each stays where it is */
 	char segment[80];
 	char reason[96]; /* why the last call failed, for people */
 };
