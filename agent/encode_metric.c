@@ -62,14 +62,14 @@ static void encode_time_window(struct put *put, const struct slices_summary *sum
 static void encode_time_windows(struct put *put, const struct slices *slices)
 {
 	static const char *const names[SLICES_WINDOWS] = {"10s", "1m", "5m", "15m"};
-	struct slices_summary summary;
+	struct slices_summary summaries[SLICES_WINDOWS];
 
+	slices_windows(slices, summaries);
 	put_text(put, "windows");
 	put_map(put, SLICES_WINDOWS);
 	for (int i = 0; i < SLICES_WINDOWS; i++) {
-		slices_window(slices, (enum slices_window)i, &summary);
 		put_text(put, names[i]);
-		encode_time_window(put, &summary);
+		encode_time_window(put, &summaries[i]);
 	}
 }
 

@@ -467,26 +467,64 @@ static void quantiles_fill(const struct slices_store *store, const struct slice 
 	summary->p99 = results[2];
 }
 
-void slices_window(const struct slices *s, enum slices_window window,
-		   struct slices_summary *summary)
+/* Where a window begins, which its oldest sample may reach beyond. */
+static int64_t window_start(const struct slices *s, enum slices_window window)
 {
+	const struct slice *total = s->store != NULL ? &s->store->totals[window] : NULL;
 	int64_t start_s = window_floor(window, s->now_s);
+
+	start_s = start_s > 0 ? start_s : 0;
+	return total != NULL && total->count > 0 && total->start_s < start_s ? total->start_s
+									     : start_s;
+}
+
+/* What depends on its samples alone, and not on its length. */
+static void samples_summarise(const struct slices *s, enum slices_window window,
+			      struct slices_summary *summary)
+{
 	const struct slice *total = s->store != NULL ? &s->store->totals[window] : NULL;
 
 	*summary = (struct slices_summary){0};
-	start_s = start_s > 0 ? start_s : 0;
-	if (total != NULL && total->count > 0 && total->start_s < start_s)
-		start_s = total->start_s;
-	summary->span_ns = (uint64_t)(s->now_s - start_s) * NS_PER_S;
 	if (total == NULL || total->count == 0)
 		return;
 	summary->count = total->count;
 	summary->sum = slice_sum(total);
-	summary->rate = (double)total->count / (double)(s->now_s - start_s);
 	summary->mean = (double)((long double)summary->sum / (long double)total->count);
 	summary->max = total->max;
 	if (total->counters != NULL)
 		quantiles_fill(s->store, total, summary);
+}
+
+static void span_fill(const struct slices *s, enum slices_window window,
+		      struct slices_summary *summary)
+{
+	int64_t start_s = window_start(s, window);
+
+	summary->span_ns = (uint64_t)(s->now_s - start_s) * NS_PER_S;
+	if (summary->count > 0)
+		summary->rate = (double)summary->count / (double)(s->now_s - start_s);
+}
+
+void slices_window(const struct slices *s, enum slices_window window,
+		   struct slices_summary *summary)
+{
+	samples_summarise(s, window, summary);
+	span_fill(s, window, summary);
+}
+
+void slices_windows(const struct slices *s, struct slices_summary summaries[SLICES_WINDOWS])
+{
+	samples_summarise(s, 0, &summaries[0]);
+	for (enum slices_window window = 1; window < SLICES_WINDOWS; window++) {
+		/* Each has all that is in the one before. Of as many, they are the same. */
+		if (s->store != NULL && summaries[window - 1].has_quantiles &&
+		    s->store->totals[window].count == summaries[window - 1].count)
+			summaries[window] = summaries[window - 1];
+		else
+			samples_summarise(s, window, &summaries[window]);
+	}
+	for (enum slices_window window = 0; window < SLICES_WINDOWS; window++)
+		span_fill(s, window, &summaries[window]);
 }
 
 size_t slices_bytes(const struct slices *s)

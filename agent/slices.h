@@ -88,6 +88,9 @@ struct slices_summary {
 void slices_window(const struct slices *s, enum slices_window window,
 		   struct slices_summary *summary);
 
+/* All of them, for less than one after the other takes. */
+void slices_windows(const struct slices *s, struct slices_summary summaries[SLICES_WINDOWS]);
+
 /* Bytes allocated, without the struct itself. */
 size_t slices_bytes(const struct slices *s);
 

@@ -150,14 +150,24 @@ static void window_naive(const struct subject *subject, enum slices_window windo
 
 static void expect_windows(const struct subject *subject)
 {
+	struct slices_summary all[SLICES_WINDOWS];
 	enum slices_window window;
 
+	slices_windows(&subject->slices, all);
 	for (window = 0; window < SLICES_WINDOWS; window++) {
 		struct slices_summary expected;
 		struct slices_summary actual;
 
 		window_naive(subject, window, &expected);
 		slices_window(&subject->slices, window, &actual);
+		cr_assert_eq(all[window].count, actual.count);
+		cr_assert_eq(all[window].span_ns, actual.span_ns);
+		cr_assert_eq(all[window].rate, actual.rate);
+		cr_assert_eq(all[window].mean, actual.mean);
+		cr_assert_eq(all[window].max, actual.max);
+		cr_assert_eq(all[window].has_quantiles, actual.has_quantiles);
+		cr_assert_eq(all[window].p50, actual.p50);
+		cr_assert_eq(all[window].p99, actual.p99);
 		cr_assert_eq(actual.count, expected.count, "second %u, window %d: %lu is not %lu",
 			     subject->now_s, (int)window, (unsigned long)actual.count,
 			     (unsigned long)expected.count);
