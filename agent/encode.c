@@ -90,7 +90,7 @@ static void cycle_view(const struct session *session, const struct metric *metri
 }
 
 static void session_metric(msgpack_packer *packer, const struct session *session,
-			   const struct metric *metric, struct window_scratch *scratch)
+			   struct metric *metric, struct window_scratch *scratch)
 {
 	struct metric_view view = {
 		.entry = &metric->entry,
@@ -247,7 +247,7 @@ static int64_t integer_of(double value)
 }
 
 /* A sum of gauges that no double can hold is absent. */
-static void total_metric(msgpack_packer *packer, const struct total *total,
+static void total_metric(msgpack_packer *packer, struct total *total,
 			 struct window_scratch *scratch)
 {
 	bool counter = total->entry.kind == SHMBUS_COUNTER;

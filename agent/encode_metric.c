@@ -127,7 +127,7 @@ static void encode_period(struct put *put, const struct metric_view *view,
 	bool one = view->period_ns != 0; /* of the bus it may be many */
 
 	if (one && view->wait != NULL)
-		window_summarise(view->wait->window, scratch, &wait);
+		window_summarise(view->wait->window, &view->wait->near, scratch, &wait);
 	put_text(put, "period");
 	put_map(put, 2 + one + (cycle ? 2 : 0) + (view->has_xruns ? 1 : 0) +
 			     (count != 0 ? 2 + one : 0) + (wait.count != 0 ? 1 : 0));
@@ -183,7 +183,7 @@ static void encode_timer(msgpack_packer *packer, const struct metric_view *view,
 	}
 	put_u64(put, "count", lifetime->count);
 	if (lifetime->count != 0) {
-		window_summarise(view->series->window, scratch, &summary);
+		window_summarise(view->series->window, &view->series->near, scratch, &summary);
 		if (sum >> 64 == 0)
 			put_u64(put, "sum", (uint64_t)sum);
 		else

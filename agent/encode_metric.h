@@ -50,12 +50,12 @@ static inline void pack_string(msgpack_packer *packer, const char *key, const ch
 /* What of a metric is encoded, wherever it comes from. */
 struct metric_view {
 	const struct shmbus_metric_entry *entry;
-	const struct series *series; /* timers */
+	struct series *series;       /* timers */
 	const struct slices *slices; /* timers; NULL: no time windows */
 	bool deadline;               /* there is a period, or there are many */
 	uint64_t period_ns;          /* 0: none, or many */
 	uint32_t quantum;            /* 0: no cycle */
-	const struct series *wait;   /* the cycle's WAIT; NULL: unknown */
+	struct series *wait;         /* the cycle's WAIT; NULL: unknown */
 	bool has_xruns;
 	uint64_t xruns;
 	bool present; /* it has a value */

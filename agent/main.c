@@ -11,6 +11,7 @@
 #include "agent.h"
 #include "buslock.h"
 #include "confine.h"
+#include "heap.h"
 #include "log.h"
 
 /* Each session takes a descriptor. */
@@ -120,6 +121,7 @@ int main(int argc, char **argv)
 	}
 	log_setup(agent.options.bus, options.verbose);
 	memcpy(agent.options.bus, options.bus, sizeof options.bus);
+	heap_begin();
 	signals_block(&signals);
 	counter_begin(&agent.counter);
 	/* It lasts some milliseconds, in which another agent may still work. */

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <limits.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "drain.h"
+#include "heap.h"
 #include "log.h"
 #include "restore.h"
 #include "restoring.h"
 #include "stored_check.h"
-
-/* About what a session of one writer takes beside its metrics, and a metric with the default
- * window. */
-#define SESSION_MEMORY 28672u
-#define METRIC_MEMORY 8192u
-#define HEAP_MIN (1u << 20) /* from here on it is worth while */
-#define HEAP_MAX (1 << 29)
-#define PAGE ((uintptr_t)4096)     /* or more */
-#define GLIBC_DEFAULT (128 * 1024) /* of both that are set */
 
 /* ---- all together ---- */
 
@@ -219,6 +207,7 @@ static void each(struct restoring *restoring, enum cell_kind kind,
 		if (cell_kind(&cell) != kind)
 			continue;
 		load(restoring, cell);
+		heap_look();
 		left--;
 	}
 }
@@ -248,44 +237,6 @@ static void numbers_begin(struct agent *agent)
 	atomic_store(&agent->sessions_lost, stored->sessions_lost);
 }
 
-/* ---- memory ---- */
-
-/*
- * Lets the heap grow by so much at once, in huge pages: small ones, each with a fault of its own,
- * take a third of a restart with thousands of sessions. Where there is not so much address space,
- * or there are no huge pages, it is slower and no different.
- */
-static void heap_prepare(size_t bytes)
-{
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	void *volatile first, *volatile second; /* else the compiler leaves out both calls */
-	uintptr_t start, end;
-
-	if (bytes < HEAP_MIN)
-		return;
-	start = (uintptr_t)sbrk(0) / page * page + page;
-	/* Until heap_done() nothing that is freed gives back what is free at the heap's end. */
-	if (mallopt(M_TRIM_THRESHOLD, INT_MAX) == 0)
-		return;
-	mallopt(M_TOP_PAD, bytes < HEAP_MAX ? (int)bytes : HEAP_MAX);
-	/* The heap has room for one of them at most, and grows. */
-	first = malloc(GLIBC_DEFAULT - 1024);
-	second = malloc(GLIBC_DEFAULT - 1024);
-	free(first);
-	free(second);
-	/* At once: where so much is not to be had, less may be. */
-	mallopt(M_TOP_PAD, GLIBC_DEFAULT);
-	end = (uintptr_t)sbrk(0) / page * page;
-	if (end > start)
-		madvise((void *)start, end - start, MADV_HUGEPAGE);
-}
-
-/* What was too much goes back to the kernel, with one of the next pieces that are freed. */
-static void heap_done(void)
-{
-	mallopt(M_TRIM_THRESHOLD, GLIBC_DEFAULT);
-}
-
 /* ---- all of it ---- */
 
 /* As if this agent had never begun: nothing counts before a commit. Those before `first` are the
@@ -305,7 +256,6 @@ static int give_up(struct restoring *restoring, uint32_t first)
 		session_free(session);
 	}
 	session_list_free(&restoring->list);
-	heap_done();
 	return restoring->error;
 }
 
@@ -314,8 +264,6 @@ int restore(struct agent *agent)
 	struct restoring restoring = {.agent = agent};
 
 	cells_count(&restoring);
-	heap_prepare(restoring.cells[CELL_SESSION] * (size_t)SESSION_MEMORY +
-		     restoring.cells[CELL_METRIC] * (size_t)METRIC_MEMORY);
 	each(&restoring, CELL_AGENT, agent_load);
 	numbers_begin(agent);
 	restoring_totals(&restoring);
@@ -330,6 +278,7 @@ int restore(struct agent *agent)
 		return give_up(&restoring, 0);
 	for (uint32_t i = 0; i < restoring.list.count; i++) {
 		session_adopt(&restoring, restoring.list.sessions[i]);
+		heap_look();
 		if (restoring.error != 0)
 			return give_up(&restoring, i);
 	}
@@ -344,7 +293,6 @@ int restore(struct agent *agent)
 		log_line("%u metrics of the last agent are more than --max-metrics: overflow",
 			 restoring.totals_over);
 	session_list_free(&restoring.list);
-	heap_done();
 	agent->persist.agent.incarnation++;
 	persist_agent(&agent->persist);
 	store_commit(&agent->persist.store);

@@ -38,8 +38,9 @@ struct series {
 	struct lifetime lifetime;
 	struct histogram histogram;
 	struct window *window;
-	bool window_lent;    /* it lies in memory of somebody else, who frees it */
-	uint64_t violations; /* of the target */
+	bool window_lent;        /* it lies in memory of somebody else, who frees it */
+	struct window_near near; /* of who summarises the window: the publisher */
+	uint64_t violations;     /* of the target */
 	struct worst worst;
 	struct deadline deadline;
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap.h"
 #include "session.h"
 
 #define EXTRA_MAX (1u << 20) /* samples of a session in windows beyond the default size */
@@ -279,5 +280,6 @@ int session_update(struct session *session, uint32_t window_default)
 	live->flags = atomic_load_explicit(&session->consumer->live->flags, memory_order_relaxed);
 	live->seen = true;
 	live->dirty = DIRTY_ALL;
+	heap_look();
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #define WINDOW_SIZE_MAX 65536u
+#define WINDOW_QUANTILES 3
 
 struct window {
 	uint32_t size;      /* samples that it holds */
@@ -75,6 +76,12 @@ static inline void window_fold(struct window *w, uint64_t value)
 	w->folded++;
 }
 
+/* A sample by its place, which says nothing of when it came. */
+static inline uint64_t window_value(const struct window *w, uint32_t i)
+{
+	return window_wide(w) ? w->values[i] : window_narrow(w)[i];
+}
+
 /* Where the next sample goes. */
 static inline const void *window_next(const struct window *w)
 {
@@ -118,7 +125,17 @@ struct window_summary {
 	double p99;
 };
 
-void window_summarise(const struct window *w, struct window_scratch *scratch,
-		      struct window_summary *summary);
+/*
+ * Where the quantiles were, which makes it quicker to find them again: one for each window that is
+ * summarised time after time, all zeros at first. What is in it never changes a result.
+ */
+struct window_near {
+	uint32_t low[WINDOW_QUANTILES]; /* an interval for each, its ends included */
+	uint32_t high[WINDOW_QUANTILES];
+	uint64_t folded; /* of the window then; 0: nothing is known */
+};
+
+void window_summarise(const struct window *w, struct window_near *near,
+		      struct window_scratch *scratch, struct window_summary *summary);
 
 #endif /* SHMBUS_AGENT_WINDOW_H */

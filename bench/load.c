@@ -111,17 +111,17 @@ int load_memory_kib(const struct load *load, double *resident, double *own)
 	return *resident < 0 || *own < 0 ? -ESRCH : 0;
 }
 
-int load_numbers_read(const struct load *load, struct load_numbers *out)
+int load_numbers_decode(const struct shmbus_snapshot *snapshot, struct load_numbers *out)
 {
 	struct document document;
 	const msgpack_object *agent;
-	int error = document_read(&document, load->reader);
+	int error = document_decode(&document, snapshot->data, snapshot->size);
 
 	if (error)
 		return error;
 	agent = member(&document.root, "agent");
 	*out = (struct load_numbers){
-		.seq = document.snapshot.seq,
+		.seq = snapshot->seq,
 		.publish_ns = member_u64(agent, "publish_ns", 0),
 		.encoded_sessions = member_u64(agent, "encoded_sessions", 0),
 		.sessions_active =
@@ -131,6 +131,14 @@ int load_numbers_read(const struct load *load, struct load_numbers *out)
 	};
 	document_free(&document);
 	return 0;
+}
+
+int load_numbers_read(const struct load *load, struct load_numbers *out)
+{
+	struct shmbus_snapshot snapshot;
+	int error = shmbus_snapshot_read(load->reader, &snapshot);
+
+	return error ? error : load_numbers_decode(&snapshot, out);
 }
 
 /* ---- space ---- */

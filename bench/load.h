@@ -96,6 +96,7 @@ struct load_numbers {
 	uint64_t dropped_total;
 };
 
+int load_numbers_decode(const struct shmbus_snapshot *snapshot, struct load_numbers *out);
 int load_numbers_read(const struct load *load, struct load_numbers *out);
 
 #endif /* SHMBUS_BENCH_LOAD_H */

@@ -128,6 +128,14 @@ static void expect_summary(const struct window_summary *s, const uint64_t *value
 
 static struct window_scratch *scratch;
 
+/* Of a window that is new to who asks. */
+static void summarise(const struct window *w, struct window_summary *s)
+{
+	struct window_near near = {0};
+
+	window_summarise(w, &near, scratch, s);
+}
+
 /* As its owner does it: the first sample that does not fit makes the window wide. */
 static void fold(struct window **w, uint64_t value)
 {
@@ -139,11 +147,6 @@ static void fold(struct window **w, uint64_t value)
 		*w = wide;
 	}
 	window_fold(*w, value);
-}
-
-static uint64_t value_at(const struct window *w, uint32_t i)
-{
-	return window_wide(w) ? w->values[i] : window_narrow(w)[i];
 }
 
 /* Makes `into` wide where `from` is. */
@@ -181,12 +184,12 @@ Test(window, empty_and_single)
 	struct window *w = window_new(1000, false);
 	struct window_summary s;
 
-	window_summarise(w, scratch, &s);
+	summarise(w, &s);
 	cr_assert_eq(s.count, 0);
 	cr_assert_eq(window_count(w), 0);
 
 	fold(&w, 77);
-	window_summarise(w, scratch, &s);
+	summarise(w, &s);
 	cr_assert_eq(s.count, 1);
 	cr_assert_eq(s.min, 77);
 	cr_assert_eq(s.max, 77);
@@ -208,7 +211,7 @@ Test(window, reference_1_to_1000)
 
 	for (v = 1; v <= 1000; v++)
 		fold(&w, v * 10 % 1001);
-	window_summarise(w, scratch, &s);
+	summarise(w, &s);
 	cr_assert_eq(s.count, 1000);
 	cr_assert_eq(s.mean, 500.5);
 	expect_near(s.std, 288.6749902572095, "std");
@@ -242,7 +245,7 @@ Test(window, summaries_equal_sorting)
 				fold(&w, values[j]);
 				if (size == 1000 && j % 97 != 0)
 					continue;
-				window_summarise(w, scratch, &s);
+				summarise(w, &s);
 				expect_summary(&s, values + j + 1 - count, count);
 			}
 			window_free(w);
@@ -265,7 +268,7 @@ Test(window, largest_window)
 			values[i] = sample(kind, &state);
 			fold(&w, values[i]);
 		}
-		window_summarise(w, scratch, &s);
+		summarise(w, &s);
 		expect_summary(&s, values, WINDOW_SIZE_MAX);
 		window_free(w);
 	}
@@ -280,7 +283,7 @@ Test(window, all_but_one_equal)
 
 	for (i = 0; i < WINDOW_SIZE_MAX; i++)
 		fold(&w, i == 100 ? 999 : 5000000);
-	window_summarise(w, scratch, &s);
+	summarise(w, &s);
 	cr_assert_eq(s.min, 999);
 	cr_assert_eq(s.p50, 5000000);
 	cr_assert_eq(s.p99, 5000000);
@@ -288,7 +291,7 @@ Test(window, all_but_one_equal)
 	fold(&w, 1);
 	for (i = 0; i < WINDOW_SIZE_MAX - 1; i++)
 		fold(&w, 0);
-	window_summarise(w, scratch, &s);
+	summarise(w, &s);
 	cr_assert_eq(s.max, 1);
 	cr_assert_eq(s.p99, 0);
 	window_free(w);
@@ -318,7 +321,7 @@ Test(window, incremental_copy_equals_the_original)
 			cr_assert_eq(copy->next, w->next);
 			cr_assert_eq(window_bytes(copy), window_bytes(w));
 			for (uint32_t k = 0; k < window_count(w); k++)
-				cr_assert_eq(value_at(copy, k), value_at(w, k));
+				cr_assert_eq(window_value(copy, k), window_value(w, k));
 		}
 		cr_assert(window_wide(w));
 		window_free(w);
@@ -333,7 +336,7 @@ static void samples_in_order(const struct window *w, uint64_t *values)
 	uint32_t i;
 
 	for (i = 0; i < count; i++)
-		values[i] = value_at(w, (w->next + w->size - count + i) % w->size);
+		values[i] = window_value(w, (w->next + w->size - count + i) % w->size);
 }
 
 Test(window, appended_tail_equals_folding)
