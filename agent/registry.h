@@ -17,8 +17,9 @@ struct registry {
 	_Atomic uint32_t count;
 };
 
-/* Returns 0 or -ENOMEM. */
-int registry_init(struct registry *registry);
+/* Returns 0 or -errno where there is no memory or no thread. No more of either is needed later, for
+ * any number of sessions: liburcu ends the process where it finds none. */
+int registry_init(struct registry *registry, uint32_t sessions_max);
 
 /* Frees the table and every session; the other threads have ended. */
 void registry_free(struct registry *registry);
