@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "encode_metric.h"
+#include "put.h"
 #include "recent.h"
 
 /* Sums over sessions, of one timer. */
@@ -239,6 +240,8 @@ void recent_encode(msgpack_packer *packer, const struct recent *recent, const st
 	struct sum *sums = sums_make(recent, totals);
 	double duration_ns = 0;
 
+	if (sums == NULL)
+		put_buffer_cut(packer);
 	for (uint32_t i = 0; i < count; i++) {
 		lost += recent->sessions[i].lost;
 		duration_ns += (double)recent->sessions[i].duration_ns;

@@ -47,7 +47,8 @@ size_t recent_saved_size(const struct recent *recent);
 void recent_save(const struct recent *recent, void *bytes);
 int recent_load(struct recent *recent, const void *bytes, size_t size, const struct totals *totals);
 
-/* Encodes the averages over the sessions kept: each session counts once, however long it was. */
+/* Encodes the averages over the sessions kept: each session counts once, however long it was.
+ * Into a struct put_buffer, which is cut without memory. */
 void recent_encode(msgpack_packer *packer, const struct recent *recent,
 		   const struct totals *totals);
 

@@ -51,6 +51,12 @@ struct session_list {
 bool session_list_update(struct session_list *list, struct registry *registry);
 void session_list_free(struct session_list *list);
 
+/* Whether its last update found memory for all; else the next one tries again. */
+static inline bool session_list_whole(const struct session_list *list)
+{
+	return list->generation != UINT64_MAX;
+}
+
 /* Appends one; false without memory. For lists that are not the registry's. */
 bool session_list_add(struct session_list *list, struct session *session);
 
