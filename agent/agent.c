@@ -34,7 +34,7 @@ int agent_init(struct agent *agent, const struct options *options)
 	agent->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (agent->stop_fd < 0)
 		return -errno;
-	error = registry_init(&agent->registry);
+	error = registry_init(&agent->registry, options->sessions_max);
 	if (error == 0)
 		error = totals_init(&agent->totals, options->metrics_max, options->window);
 	if (error == 0)
@@ -42,8 +42,9 @@ int agent_init(struct agent *agent, const struct options *options)
 	if (error != 0)
 		return error;
 	rcu_register_thread();
-	persist_open(&agent->persist, options->bus);
-	error = restore(agent);
+	error = persist_open(&agent->persist, options->bus);
+	if (error == 0)
+		error = restore(agent);
 	rcu_unregister_thread();
 	return error;
 }

@@ -283,7 +283,8 @@ void *drain_thread(void *data)
 		pace_adapt(&pace, &drain, agent->options.drain_ns);
 		numbers.drain_period_ns = pace.period_ns;
 		if (drain.now_ns >= next_tick) {
-			if (checkpoint_possible(&agent->checkpoint))
+			/* One that lacks sessions would be published without them. */
+			if (session_list_whole(&list) && checkpoint_possible(&agent->checkpoint))
 				checkpoint_make(agent, &drain, &list, &numbers);
 			else
 				numbers.overruns++;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdlib.h>
 
 #include "encode_metric.h"
-#include "log.h"
 #include "put.h"
 
 static const char *const kind_names[] = {
@@ -172,15 +170,12 @@ static void encode_timer(msgpack_packer *packer, const struct metric_view *view,
 	const struct lifetime *lifetime = &view->series->lifetime;
 	uint128 sum = lifetime_sum(lifetime);
 	struct window_summary summary = {0};
-	msgpack_sbuffer *buffer = packer->data;
+	struct put_buffer *buffer = packer->data;
 	struct put area, *put = &area;
 
 	if (!put_begin(put, buffer,
-		       TIMER_SIZE_MAX + view->series->histogram.length * PUT_NUMBER_MAX)) {
-		log_line("out of memory: nothing is lost; start the agent again");
-		log_stop(); /* which waits for the line */
-		abort();
-	}
+		       TIMER_SIZE_MAX + view->series->histogram.length * PUT_NUMBER_MAX))
+		return;
 	put_u64(put, "count", lifetime->count);
 	if (lifetime->count != 0) {
 		window_summarise(view->series->window, &view->series->near, scratch, &summary);

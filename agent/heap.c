@@ -54,7 +54,8 @@ void heap_look(void)
 	from = (from - 1) / HUGE_PAGE * HUGE_PAGE;
 	if (end > from) {
 		madvise((void *)from, (end - from) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-		madvise((void*)((heap.begin + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE), (end-heap.begin-2*HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE, 25);
+		madvise((void *)((heap.begin + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE),
+			(end - heap.begin - 2 * HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE, 25);
 	}
 	grow_by(end - heap.begin);
 }

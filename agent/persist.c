@@ -8,7 +8,13 @@
 
 #define SPARE_BUCKETS 32u /* room for a histogram to grow before its cell is too small */
 
-void persist_open(struct persist *persist, const char *bus)
+/* What another agent, or this one later, may have. */
+static bool lacking(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN;
+}
+
+int persist_open(struct persist *persist, const char *bus)
 {
 	int error;
 
@@ -16,9 +22,15 @@ void persist_open(struct persist *persist, const char *bus)
 	error = store_open(&persist->store, bus);
 	if (persist->store.reason[0] != '\0')
 		log_line("%s", persist->store.reason);
-	if (error != 0)
-		log_line("cannot keep a checkpoint in %s: %s", persist->store.path,
+	if (error == 0)
+		return 0;
+	if (persist->store.found && lacking(error)) {
+		log_line("cannot take up the last agent's checkpoint: %s; it stays as it is",
 			 strerror(-error));
+		return error;
+	}
+	log_line("cannot keep a checkpoint in %s: %s", persist->store.path, strerror(-error));
+	return 0;
 }
 
 void persist_close(struct persist *persist)

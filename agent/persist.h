@@ -143,8 +143,10 @@ struct persist {
 	uint64_t second;           /* in which time windows were last saved */
 };
 
-/* Opens the store of a bus. Says what went wrong; the agent then runs without. */
-void persist_open(struct persist *persist, const char *bus);
+/* Opens the store of a bus. Says what went wrong. Returns 0, also where the agent can run without;
+ * -errno where it may not, as there is a checkpoint that it has no memory or descriptors to take
+ * up. */
+int persist_open(struct persist *persist, const char *bus);
 void persist_close(struct persist *persist);
 
 /* Who a session is, as it is stored. */

@@ -12,6 +12,7 @@
 #include "encode.h"
 #include "log.h"
 #include "process.h"
+#include "put.h"
 #include "snapshot_log.h"
 
 #define LOG_SIZE_FIRST (1u << 20)
@@ -23,8 +24,8 @@ struct publisher {
 	struct agent *agent;
 	struct snapshot_log log;
 	struct window_scratch *scratch;
-	msgpack_sbuffer buffer; /* the sessions that are encoded for this snapshot */
-	msgpack_sbuffer prefix;
+	struct put_buffer buffer; /* the sessions that are encoded for this snapshot */
+	struct put_buffer prefix;
 	struct session_list list;               /* by start time */
 	uint32_t capacity;                      /* of the two that follow */
 	struct shmbus_snapshot_extent *extents; /* 1 + 2 for each session */
@@ -61,17 +62,24 @@ static bool extents_reserve(struct publisher *publisher, uint32_t count)
 	return true;
 }
 
-/* Under rcu_read_lock(), as long as the list is used. */
-static void sessions_list(struct publisher *publisher)
+/* Under rcu_read_lock(), as long as the list is used. False: without memory it lacks some, until
+ * it is made again. */
+static bool sessions_list(struct publisher *publisher)
 {
 	struct session_list *list = &publisher->list;
+	bool whole;
 
 	if (!session_list_update(list, &publisher->agent->registry))
-		return;
+		return true;
+	whole = session_list_whole(list);
 	session_list_known(list);
-	if (!extents_reserve(publisher, list->count))
+	if (!extents_reserve(publisher, list->count)) {
 		list->count = publisher->capacity;
+		list->generation = UINT64_MAX;
+		whole = false;
+	}
 	session_list_sort(list);
+	return whole;
 }
 
 /* ---- time windows ---- */
@@ -132,13 +140,13 @@ static void session_encode(struct publisher *publisher, struct session *session)
 	struct session_published *published = &session->published;
 	msgpack_packer packer;
 
-	msgpack_packer_init(&packer, &publisher->buffer, msgpack_sbuffer_write);
+	msgpack_packer_init(&packer, &publisher->buffer, put_buffer_write);
 	published->process_version =
 		atomic_load_explicit(&session->process.version, memory_order_relaxed);
-	published->pending_offset = publisher->buffer.size;
+	published->pending_offset = publisher->buffer.bytes.size;
 	published->bytes = session_bytes(session);
 	published->keys = encode_session(&packer, session, publisher->scratch);
-	published->size = publisher->buffer.size - published->pending_offset;
+	published->size = publisher->buffer.bytes.size - published->pending_offset;
 	published->pending = true;
 	session->committed.dirty = false;
 	publisher->numbers.encoded_sessions++;
@@ -173,9 +181,10 @@ static void sessions_append(struct publisher *publisher)
 			free(published->document);
 			published->document = NULL;
 		} else if (published->pending)
-			published->position = snapshot_log_append(
-				&publisher->log, publisher->buffer.data + published->pending_offset,
-				published->size);
+			published->position = snapshot_log_append(&publisher->log,
+								  publisher->buffer.bytes.data +
+									  published->pending_offset,
+								  published->size);
 		else if (snapshot_log_old(&publisher->log, published->position))
 			published->position = snapshot_log_forward(
 				&publisher->log, published->position, published->size);
@@ -235,7 +244,7 @@ static void sessions_encode(struct publisher *publisher, uint64_t second)
 	numbers->sessions_active = 0;
 	numbers->memory_bytes = 0;
 	totals_gauges_reset(&publisher->agent->totals);
-	msgpack_sbuffer_clear(&publisher->buffer);
+	put_buffer_clear(&publisher->buffer);
 	sessions_pass(publisher, second, true);
 	numbers->sessions_ended = agent->checkpoint.numbers.sessions_ended;
 	numbers->sessions_lost = agent->checkpoint.numbers.sessions_lost;
@@ -281,8 +290,8 @@ static void prefix_encode(struct publisher *publisher)
 {
 	msgpack_packer packer;
 
-	msgpack_sbuffer_clear(&publisher->prefix);
-	msgpack_packer_init(&packer, &publisher->prefix, msgpack_sbuffer_write);
+	put_buffer_clear(&publisher->prefix);
+	msgpack_packer_init(&packer, &publisher->prefix, put_buffer_write);
 	encode_prefix(&packer, publisher->agent, &publisher->numbers, publisher->scratch);
 }
 
@@ -314,7 +323,7 @@ static void extents_list(struct publisher *publisher, uint64_t now_ns)
 /* What a tick can write at most: the whole document, its ages and its index. */
 static uint64_t document_size(const struct publisher *publisher)
 {
-	uint64_t bytes = publisher->prefix.size + sizeof(struct shmbus_snapshot_index) +
+	uint64_t bytes = publisher->prefix.bytes.size + sizeof(struct shmbus_snapshot_index) +
 			 2 * sizeof(struct shmbus_snapshot_extent) + SHMBUS_LINE_SIZE;
 
 	for (uint32_t i = 0; i < publisher->list.count; i++)
@@ -364,7 +373,7 @@ static void publish_failed(struct publisher *publisher, int error)
 			publisher->list.sessions[i]->published.pending;
 }
 
-static void document_publish(struct publisher *publisher, uint64_t now_ns)
+static void document_publish(struct publisher *publisher, uint64_t now_ns, bool whole)
 {
 	struct encode_agent *numbers = &publisher->numbers;
 	uint64_t written;
@@ -376,7 +385,11 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 	self_measure(publisher, now_ns);
 	sessions_encode(publisher, now_ns / NS_PER_S);
 	prefix_encode(publisher);
-	error = log_reserve(publisher);
+	/* A document that lacks something is none. */
+	if (!whole || publisher->buffer.cut || publisher->prefix.cut)
+		error = -ENOMEM;
+	else
+		error = log_reserve(publisher);
 	if (error != 0) {
 		publish_failed(publisher, error);
 		return;
@@ -386,9 +399,9 @@ static void document_publish(struct publisher *publisher, uint64_t now_ns)
 	publisher->failures = 0;
 	written = publisher->log.position;
 	sessions_append(publisher);
-	publisher->extents[0].size = publisher->prefix.size;
+	publisher->extents[0].size = publisher->prefix.bytes.size;
 	publisher->extents[0].position = snapshot_log_append(
-		&publisher->log, publisher->prefix.data, publisher->prefix.size);
+		&publisher->log, publisher->prefix.bytes.data, publisher->prefix.bytes.size);
 	extents_list(publisher, now_ns);
 	error = snapshot_log_publish(&publisher->log, publisher->extents,
 				     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns,
@@ -407,16 +420,17 @@ static void tick(struct publisher *publisher)
 	const struct checkpoint *checkpoint = &publisher->agent->checkpoint;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t interval_ns = publisher->agent->options.interval_ns;
+	bool whole;
 
 	/* There may be many checkpoints to a snapshot. */
 	if (checkpoint->numbers.drain_lag_ns > publisher->numbers.drain_lag_ns)
 		publisher->numbers.drain_lag_ns = checkpoint->numbers.drain_lag_ns;
 	rcu_read_lock();
-	sessions_list(publisher);
+	whole = sessions_list(publisher);
 	totals_slices_advance(publisher, now_ns / NS_PER_S);
 	/* Half a millisecond of slack: a tick that comes a bit early is still this one. */
 	if (now_ns + 500000 >= publisher->next_ns) {
-		document_publish(publisher, now_ns);
+		document_publish(publisher, now_ns, whole);
 		publisher->next_ns += interval_ns;
 		if (publisher->next_ns <= now_ns)
 			publisher->next_ns = now_ns + interval_ns;
@@ -440,17 +454,20 @@ static bool publisher_init(struct publisher *publisher)
 	}
 	publisher->list = SESSION_LIST_EMPTY;
 	publisher->scratch = window_scratch_new(window);
-	msgpack_sbuffer_init(&publisher->buffer);
-	msgpack_sbuffer_init(&publisher->prefix);
-	return publisher->scratch != NULL && extents_reserve(publisher, 1);
+	msgpack_sbuffer_init(&publisher->buffer.bytes);
+	msgpack_sbuffer_init(&publisher->prefix.bytes);
+	if (publisher->scratch != NULL && extents_reserve(publisher, 1))
+		return true;
+	log_line("cannot publish: %s", strerror(ENOMEM));
+	return false;
 }
 
 static void publisher_free(struct publisher *publisher)
 {
 	snapshot_log_close(&publisher->log);
 	window_scratch_free(publisher->scratch);
-	msgpack_sbuffer_destroy(&publisher->buffer);
-	msgpack_sbuffer_destroy(&publisher->prefix);
+	msgpack_sbuffer_destroy(&publisher->buffer.bytes);
+	msgpack_sbuffer_destroy(&publisher->prefix.bytes);
 	session_list_free(&publisher->list);
 	free(publisher->extents);
 	free(publisher->ages);

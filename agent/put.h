@@ -13,26 +13,59 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <msgpack.h>
 
 #define PUT_NUMBER_MAX 9u /* bytes of one */
 
+/* What is encoded. Where memory runs out it is cut short, and says so until it is cleared. */
+struct put_buffer {
+	msgpack_sbuffer bytes;
+	bool cut;
+};
+
+/* A packer's callback; packers that timers are encoded with have this one. */
+static inline int put_buffer_write(void *data, const char *bytes, size_t size)
+{
+	struct put_buffer *buffer = data;
+	int error = msgpack_sbuffer_write(&buffer->bytes, bytes, size);
+
+	buffer->cut |= error != 0;
+	return error;
+}
+
+/* Says that something is left out of what a packer encodes. */
+static inline void put_buffer_cut(const msgpack_packer *packer)
+{
+	((struct put_buffer *)packer->data)->cut = true;
+}
+
+static inline void put_buffer_clear(struct put_buffer *buffer)
+{
+	msgpack_sbuffer_clear(&buffer->bytes);
+	buffer->cut = false;
+}
+
 /* Where the next byte goes. Who uses it has reserved enough. */
 struct put {
 	uint8_t *at;
 };
 
-/* Makes room for `bytes` at the end of a buffer. False: no memory. */
-static inline bool put_begin(struct put *put, msgpack_sbuffer *buffer, size_t bytes)
+/* Makes room for `bytes` at the end of a buffer. False: no memory; the buffer is cut. */
+static inline bool put_begin(struct put *put, struct put_buffer *cuttable, size_t bytes)
 {
+	msgpack_sbuffer *buffer = &cuttable->bytes;
+
 	if (buffer->alloc - buffer->size < bytes) {
 		size_t alloc = 2 * buffer->alloc + bytes;
 		char *data = realloc(buffer->data, alloc);
 
-		if (data == NULL)
+		if (data == NULL) {
+			cuttable->cut = true;
 			return false;
+		}
 		buffer->data = data;
 		buffer->alloc = alloc;
 	}
@@ -41,9 +74,9 @@ static inline bool put_begin(struct put *put, msgpack_sbuffer *buffer, size_t by
 }
 
 /* What was put since is part of the buffer. */
-static inline void put_end(const struct put *put, msgpack_sbuffer *buffer)
+static inline void put_end(const struct put *put, struct put_buffer *buffer)
 {
-	buffer->size = (size_t)(put->at - (uint8_t *)buffer->data);
+	buffer->bytes.size = (size_t)(put->at - (uint8_t *)buffer->bytes.data);
 }
 
 /* A type's byte, and a number of 1 << log bytes, big-endian. */

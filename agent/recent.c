@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "encode_metric.h"
+#include "put.h"
 #include "recent.h"
 
 /* Sums over sessions, of one timer. */
@@ -124,52 +126,52 @@ static bool timer_sound(const struct recent_timer *timer, const struct totals *t
 	       isfinite(timer->p50) && isfinite(timer->p95) && isfinite(timer->p99);
 }
 
-static bool session_load(struct recent_session *session, const uint8_t **at, size_t *left,
-			 const struct totals *totals)
+static int session_load(struct recent_session *session, const uint8_t **at, size_t *left,
+			const struct totals *totals)
 {
 	struct saved_session saved;
 	size_t size;
 
 	if (*left < sizeof saved)
-		return false;
+		return -EBADMSG;
 	memcpy(&saved, *at, sizeof saved);
 	*at += sizeof saved;
 	*left -= sizeof saved;
 	size = saved.timer_count * sizeof *session->timers;
 	if (saved.timer_count > RECENT_TIMERS || *left < size)
-		return false;
+		return -EBADMSG;
 	*session =
 		(struct recent_session){.lost = saved.lost != 0, .duration_ns = saved.duration_ns};
 	session->timers = calloc(saved.timer_count + 1u, sizeof *session->timers);
 	if (session->timers == NULL)
-		return false;
+		return -ENOMEM;
 	session->timer_count = saved.timer_count;
 	memcpy(session->timers, *at, size);
 	*at += size;
 	*left -= size;
 	for (uint32_t i = 0; i < saved.timer_count; i++)
 		if (!timer_sound(&session->timers[i], totals))
-			return false;
-	return true;
+			return -EBADMSG;
+	return 0;
 }
 
-bool recent_load(struct recent *recent, const void *bytes, size_t size, const struct totals *totals)
+int recent_load(struct recent *recent, const void *bytes, size_t size, const struct totals *totals)
 {
 	const uint8_t *at = bytes;
+	int error = 0;
 
 	if (size < sizeof recent->finished)
-		return false;
+		return -EBADMSG;
 	memcpy(&recent->finished, at, sizeof recent->finished);
 	at += sizeof recent->finished;
 	size -= sizeof recent->finished;
-	for (uint32_t i = 0; i < kept(recent); i++) {
-		if (!session_load(&recent->sessions[i], &at, &size, totals)) {
-			recent_free(recent);
-			memset(recent, 0, sizeof *recent);
-			return false;
-		}
+	for (uint32_t i = 0; error == 0 && i < kept(recent); i++)
+		error = session_load(&recent->sessions[i], &at, &size, totals);
+	if (error != 0) {
+		recent_free(recent);
+		memset(recent, 0, sizeof *recent);
 	}
-	return true;
+	return error;
 }
 
 static void sum_add(struct sum *sum, const struct recent_timer *timer)
@@ -238,6 +240,8 @@ void recent_encode(msgpack_packer *packer, const struct recent *recent, const st
 	struct sum *sums = sums_make(recent, totals);
 	double duration_ns = 0;
 
+	if (sums == NULL)
+		put_buffer_cut(packer);
 	for (uint32_t i = 0; i < count; i++) {
 		lost += recent->sessions[i].lost;
 		duration_ns += (double)recent->sessions[i].duration_ns;

@@ -42,13 +42,13 @@ struct recent {
 void recent_add(struct recent *recent, const struct session *session);
 void recent_free(struct recent *recent);
 
-/* As bytes that outlive the agent, and back: false where they make no sense, or without memory. */
+/* As bytes that outlive the agent, and back: 0, -EBADMSG where they make no sense, or -ENOMEM. */
 size_t recent_saved_size(const struct recent *recent);
 void recent_save(const struct recent *recent, void *bytes);
-bool recent_load(struct recent *recent, const void *bytes, size_t size,
-		 const struct totals *totals);
+int recent_load(struct recent *recent, const void *bytes, size_t size, const struct totals *totals);
 
-/* Encodes the averages over the sessions kept: each session counts once, however long it was. */
+/* Encodes the averages over the sessions kept: each session counts once, however long it was.
+ * Into a struct put_buffer, which is cut without memory. */
 void recent_encode(msgpack_packer *packer, const struct recent *recent,
 		   const struct totals *totals);
 

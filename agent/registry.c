@@ -1,14 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "registry.h"
 
-int registry_init(struct registry *registry)
+#define BUCKETS_MIN 64ul
+#define SESSIONS_PER_BUCKET 4u
+#define TABLE_MEMORY 65536u /* at most, beside its buckets */
+
+static void *nothing(void *data)
 {
+	return data;
+}
+
+/* Whether liburcu will find what it asks for; the stack of the thread is kept for its own. */
+static int liburcu_possible(unsigned long buckets)
+{
+	void *volatile memory = malloc(buckets * sizeof(struct cds_lfht_node) + TABLE_MEMORY);
+	pthread_t thread;
+	int error;
+
+	if (memory == NULL)
+		return -ENOMEM;
+	free(memory);
+	error = pthread_create(&thread, NULL, nothing, NULL);
+	if (error == 0)
+		error = pthread_join(thread, NULL);
+	return -error;
+}
+
+/* The table has its size for good: one that grows needs a thread and memory later. */
+int registry_init(struct registry *registry, uint32_t sessions_max)
+{
+	unsigned long buckets = BUCKETS_MIN;
+	int error;
+
 	*registry = (struct registry){0};
-	registry->table = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
-	return registry->table != NULL ? 0 : -ENOMEM;
+	while (buckets < sessions_max / SESSIONS_PER_BUCKET)
+		buckets *= 2;
+	error = liburcu_possible(buckets);
+	if (error != 0)
+		return error;
+	registry->table = cds_lfht_new(buckets, buckets, buckets, 0, NULL);
+	if (registry->table == NULL)
+		return -ENOMEM;
+	get_default_call_rcu_data(); /* begins the thread that frees */
+	return 0;
 }
 
 /* Keys are random, but a hostile producer chooses its own: spread them (a finaliser of the

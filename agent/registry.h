@@ -17,8 +17,9 @@ struct registry {
 	_Atomic uint32_t count;
 };
 
-/* Returns 0 or -ENOMEM. */
-int registry_init(struct registry *registry);
+/* Returns 0 or -errno where there is no memory or no thread. No more of either is needed later, for
+ * any number of sessions: liburcu ends the process where it finds none. */
+int registry_init(struct registry *registry, uint32_t sessions_max);
 
 /* Frees the table and every session; the other threads have ended. */
 void registry_free(struct registry *registry);
@@ -49,6 +50,12 @@ struct session_list {
  * for as long as the list is used. True where it has changed. Without memory it lacks some. */
 bool session_list_update(struct session_list *list, struct registry *registry);
 void session_list_free(struct session_list *list);
+
+/* Whether its last update found memory for all; else the next one tries again. */
+static inline bool session_list_whole(const struct session_list *list)
+{
+	return list->generation != UINT64_MAX;
+}
 
 /* Appends one; false without memory. For lists that are not the registry's. */
 bool session_list_add(struct session_list *list, struct session *session);

@@ -35,25 +35,30 @@ static bool metrics_whole(struct restoring *restoring, struct session *session)
 	return aggregated == folded;
 }
 
-/* What a metric has is in the totals again. */
-static void total_adopt(struct totals *totals, struct metric *metric)
+/* What a metric has is in the totals again. False: no memory. */
+static bool total_adopt(struct restoring *restoring, struct metric *metric)
 {
+	struct totals *totals = &restoring->agent->totals;
+
 	metric->total = totals_of(totals, &metric->entry);
 	metric->total_refused = metric->total == NULL;
+	if (metric->total == NULL && totals->count != totals->capacity)
+		return restoring_memory_lacks(restoring);
 	if (metric->total == NULL) {
 		totals->overflow += metric->timer ? metric->live.lifetime.count : 0;
 	} else if (metric->timer) {
-		series_add(&metric->total->series, &metric->live);
-		/* Without memory the total's window lacks these samples, and nothing else does. */
-		if (!window_wide(metric->live.window) || series_widen(&metric->total->series))
-			window_append_tail(metric->total->series.window, metric->live.window,
-					   metric->counted);
+		if (!series_add(&metric->total->series, &metric->live) ||
+		    (window_wide(metric->live.window) && !series_widen(&metric->total->series)))
+			return restoring_memory_lacks(restoring);
+		window_append_tail(metric->total->series.window, metric->live.window,
+				   metric->counted);
 	} else if (metric->entry.kind == SHMBUS_COUNTER) {
 		metric->total->counter += metric->live_bits;
 	}
+	return true;
 }
 
-static void metrics_adopt(struct restoring *restoring, struct session *session)
+static bool metrics_adopt(struct restoring *restoring, struct session *session)
 {
 	for (uint32_t i = 0; i < session->live.metric_count; i++) {
 		struct metric *metric = session->metrics[i];
@@ -63,9 +68,11 @@ static void metrics_adopt(struct restoring *restoring, struct session *session)
 		metric->present = metric->live_present;
 		metric->committed_period_ns = metric->period_ns;
 		metric->committed_quantum = metric->quantum;
-		total_adopt(&restoring->agent->totals, metric);
+		if (!total_adopt(restoring, metric))
+			return false;
 	}
 	session->committed.metric_count = session->live.metric_count;
+	return true;
 }
 
 /* It stays in the list, without anything, until all cells have been looked at. */
@@ -150,7 +157,8 @@ static void session_adopt(struct restoring *restoring, struct session *session)
 			session_leave_out(restoring, session);
 		return;
 	}
-	metrics_adopt(restoring, session);
+	if (!metrics_adopt(restoring, session))
+		return;
 	accounts_adopt(restoring, session);
 	stage_set(agent, session);
 	session->live.dirty = DIRTY_ALL;
@@ -176,10 +184,14 @@ static void recents_load(struct restoring *restoring, struct cell cell)
 	struct agent *agent = restoring->agent;
 	uint32_t size;
 	const void *bytes = cell_read(&cell, &size);
+	int error = -EBADMSG;
 
-	if (restoring->renumbered || cell_taken(&agent->persist.recent_cell) ||
-	    !recent_load(&agent->recent, bytes, size, &agent->totals)) {
-		cell_drop(restoring_store(restoring), &cell);
+	if (!restoring->renumbered && !cell_taken(&agent->persist.recent_cell))
+		error = recent_load(&agent->recent, bytes, size, &agent->totals);
+	if (error == -ENOMEM)
+		restoring_memory_lacks(restoring);
+	if (error != 0) {
+		restoring_drop(restoring, &cell);
 		return;
 	}
 	agent->persist.recent_cell = cell;
@@ -195,7 +207,7 @@ static void cells_count(struct restoring *restoring)
 		restoring->cells[cell_kind(&cell)]++;
 }
 
-/* No further than to the last cell of the kind. */
+/* No further than to the last cell of the kind, or to what the machine lacks. */
 static void each(struct restoring *restoring, enum cell_kind kind,
 		 void (*load)(struct restoring *restoring, struct cell cell))
 {
@@ -203,7 +215,8 @@ static void each(struct restoring *restoring, enum cell_kind kind,
 	struct cell_header *at = NULL;
 	struct cell cell;
 
-	while (left > 0 && (at = store_next(restoring_store(restoring), at, &cell)) != NULL) {
+	while (left > 0 && restoring->error == 0 &&
+	       (at = store_next(restoring_store(restoring), at, &cell)) != NULL) {
 		if (cell_kind(&cell) != kind)
 			continue;
 		load(restoring, cell);
@@ -283,6 +296,8 @@ int restore(struct agent *agent)
 			return give_up(&restoring, i);
 	}
 	each(&restoring, CELL_SLICES, restoring_slices);
+	if (restoring.error != 0)
+		return give_up(&restoring, restoring.list.count);
 	left_out_free(&restoring);
 	if (restoring.list.count != 0)
 		log_line("taken up from the last agent: %u sessions", restoring.list.count);

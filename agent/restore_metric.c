@@ -44,7 +44,8 @@ static struct window *window_load(const struct cell *cell, uint32_t window_size,
 
 /* ---- totals ---- */
 
-static bool total_fill(struct total *total, const struct cell *cell,
+/* False with an error where there is no memory, and without where the cell makes no sense. */
+static bool total_fill(struct restoring *restoring, struct total *total, const struct cell *cell,
 		       const struct stored_descriptor *descriptor)
 {
 	uint32_t size;
@@ -62,14 +63,16 @@ static bool total_fill(struct total *total, const struct cell *cell,
 	if (!stored_series_sound(&stored->series, size, descriptor->window_size))
 		return false;
 	window = window_load(cell, descriptor->window_size, &stored->series);
-	if (window == NULL || !series_load(&total->kept, &stored->series) ||
-	    !series_load(&total->series, &stored->series))
+	if (window == NULL)
 		return false;
+	if (!series_load(&total->kept, &stored->series) ||
+	    !series_load(&total->series, &stored->series))
+		return restoring_memory_lacks(restoring);
 	total->sessions = total->kept_sessions = stored->sessions;
 	/* With another --window now: the samples move to a window of that size. */
 	if (window->size != total->series.window->size) {
 		if (window_wide(window) && !series_widen(&total->series))
-			return false;
+			return restoring_memory_lacks(restoring);
 		window_append_tail(total->series.window, window, 0);
 		return true;
 	}
@@ -98,19 +101,25 @@ static void total_load(struct restoring *restoring, struct cell cell)
 	struct totals *totals = &restoring->agent->totals;
 	struct stored_descriptor descriptor;
 	struct total *total = NULL;
+	bool sound = restoring_constant(&cell, &descriptor, sizeof descriptor) &&
+		     stored_descriptor_sound(&descriptor);
 
-	if (restoring_constant(&cell, &descriptor, sizeof descriptor) &&
-	    stored_descriptor_sound(&descriptor))
+	if (sound)
 		total = totals_of(totals, &descriptor.entry);
 	if (total == NULL && totals->count == totals->capacity) {
 		total_overflow(restoring, &cell);
 		return;
 	}
+	if (total == NULL && sound) {
+		restoring_memory_lacks(restoring);
+		return;
+	}
 	/* One that is not new has its cell already. */
-	if (total == NULL || cell_taken(&total->cell) || !total_fill(total, &cell, &descriptor)) {
+	if (total == NULL || cell_taken(&total->cell) ||
+	    !total_fill(restoring, total, &cell, &descriptor)) {
 		restoring->cells_left_out++;
 		restoring->renumbered = true;
-		cell_drop(restoring_store(restoring), &cell);
+		restoring_drop(restoring, &cell);
 		return;
 	}
 	restoring->renumbered |= total->number != descriptor.number;
@@ -150,15 +159,17 @@ void restoring_totals(struct restoring *restoring)
 
 			capacity = capacity == 0 ? 64 : capacity * 2;
 			larger = realloc(cells, capacity * sizeof *cells);
-			if (larger == NULL)
+			if (larger == NULL) {
+				restoring_memory_lacks(restoring);
 				break;
+			}
 			cells = larger;
 		}
 		cells[count++] = cell;
 	}
 	if (count != 0)
 		qsort(cells, count, sizeof *cells, by_number);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; restoring->error == 0 && i < count; i++)
 		total_load(restoring, cells[i]);
 	free(cells);
 }
@@ -184,7 +195,9 @@ static struct session *session_of(const struct restoring *restoring, uint64_t ke
 	return found != NULL ? *found : NULL;
 }
 
-static bool metric_fill(struct metric *metric, const struct cell *cell, uint32_t window_size)
+/* False with an error where there is no memory, and without where the cell makes no sense. */
+static bool metric_fill(struct restoring *restoring, struct metric *metric, const struct cell *cell,
+			uint32_t window_size)
 {
 	uint32_t size;
 	const struct stored_metric *stored = cell_read(cell, &size);
@@ -199,9 +212,10 @@ static bool metric_fill(struct metric *metric, const struct cell *cell, uint32_t
 	if (!metric->timer)
 		return true;
 	size -= offsetof(struct stored_metric, series);
-	if (!stored_series_sound(&stored->series, size, window_size) ||
-	    !series_load(&metric->live, &stored->series))
+	if (!stored_series_sound(&stored->series, size, window_size))
 		return false;
+	if (!series_load(&metric->live, &stored->series))
+		return restoring_memory_lacks(restoring);
 	window = window_load(cell, window_size, &stored->series);
 	if (window == NULL || stored->counted > window->folded)
 		return false;
@@ -227,12 +241,12 @@ void restoring_metric(struct restoring *restoring, struct cell cell)
 		metric = metric_new(&descriptor.entry,
 				    descriptor.window_size != 0 ? descriptor.window_size : 1);
 	if (metric == NULL && wanted)
-		restoring->error = -ENOMEM;
-	if (metric == NULL || !metric_fill(metric, &cell, descriptor.window_size)) {
+		restoring_memory_lacks(restoring);
+	if (metric == NULL || !metric_fill(restoring, metric, &cell, descriptor.window_size)) {
 		if (metric != NULL)
 			metric_free(metric);
 		restoring->cells_left_out++;
-		cell_drop(restoring_store(restoring), &cell);
+		restoring_drop(restoring, &cell);
 		return;
 	}
 	metric->cell = cell;
@@ -249,6 +263,7 @@ void restoring_slices(struct restoring *restoring, struct cell cell)
 	struct cell *owner = NULL;
 	struct totals *totals = &restoring->agent->totals;
 	uint64_t now_s = clock_monotonic_ns() / 1000000000u;
+	int error;
 
 	if (restoring_constant(&cell, &whose, sizeof whose) && whose.key == 0 &&
 	    whose.number < totals->count && !restoring->renumbered) {
@@ -269,8 +284,12 @@ void restoring_slices(struct restoring *restoring, struct cell cell)
 	}
 	/* Windows of more than there is belong to something that was left out. Where there are none
 	 * they begin here: what the metric has is not of this second. */
-	if (!slices_load(slices, cell_body(&cell), cell.header->body_size) ||
-	    slices->count > series->lifetime.count || slices->began_s == 0 ||
+	error = slices_load(slices, cell_body(&cell), cell.header->body_size);
+	if (error == -ENOMEM) {
+		restoring_memory_lacks(restoring);
+		return;
+	}
+	if (error != 0 || slices->count > series->lifetime.count || slices->began_s == 0 ||
 	    slices->began_s > now_s || slices->now_s > now_s - slices->began_s) {
 		slices_free(slices);
 		slices_begin(slices, now_s, &series->histogram, &series->lifetime);

@@ -164,7 +164,7 @@ void restoring_session(struct restoring *restoring, struct cell cell)
 		session_free(session);
 	}
 	restoring->sessions_left_out++;
-	cell_drop(restoring_store(restoring), &cell);
+	restoring_drop(restoring, &cell);
 }
 
 /* A session that had finished before: its document, until the TTL has passed. */
@@ -210,5 +210,5 @@ void restoring_finished(struct restoring *restoring, struct cell cell)
 
 left_out:
 	restoring->sessions_left_out++;
-	cell_drop(restoring_store(restoring), &cell);
+	restoring_drop(restoring, &cell);
 }

@@ -6,6 +6,7 @@
 #ifndef SHMBUS_AGENT_RESTORING_H
 #define SHMBUS_AGENT_RESTORING_H
 
+#include <errno.h>
 #include <string.h>
 
 #include "agent.h"
@@ -26,6 +27,13 @@ static inline struct store *restoring_store(const struct restoring *restoring)
 	return &restoring->agent->persist.store;
 }
 
+/* Always false. */
+static inline bool restoring_memory_lacks(struct restoring *restoring)
+{
+	restoring->error = -ENOMEM;
+	return false;
+}
+
 /* The constant part of a cell, where it is as large as it should be. */
 static inline bool restoring_constant(const struct cell *cell, void *out, uint32_t size)
 {
@@ -33,6 +41,13 @@ static inline bool restoring_constant(const struct cell *cell, void *out, uint32
 		return false;
 	memcpy(out, cell_constant(cell), size);
 	return true;
+}
+
+/* A cell that makes no sense is freed; one that only found no memory stays. */
+static inline void restoring_drop(const struct restoring *restoring, struct cell *cell)
+{
+	if (restoring->error == 0)
+		cell_drop(restoring_store(restoring), cell);
 }
 
 /* Each takes one cell, or drops it where it makes no sense. */

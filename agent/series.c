@@ -74,9 +74,10 @@ static void delta_add(struct series *into, const struct series *now, const struc
 	worst_merge(&into->deadline.worst, &now->deadline.worst);
 }
 
-void series_add(struct series *into, const struct series *from)
+bool series_add(struct series *into, const struct series *from)
 {
-	histogram_add(&into->histogram, &from->histogram);
+	bool grown = histogram_add(&into->histogram, &from->histogram);
+
 	lifetime_add(&into->lifetime, &from->lifetime);
 	into->violations += from->violations;
 	into->deadline.misses += from->deadline.misses;
@@ -84,6 +85,7 @@ void series_add(struct series *into, const struct series *from)
 		into->deadline.run_max = from->deadline.run_max;
 	worst_merge(&into->worst, &from->worst);
 	worst_merge(&into->deadline.worst, &from->deadline.worst);
+	return grown;
 }
 
 bool series_commit(struct series *committed, const struct series *live, struct series *total)

@@ -59,8 +59,9 @@ bool series_widen(struct series *series);
 /* Puts another window in the place of the one that it has; it lies in memory of somebody else. */
 void series_window_lend(struct series *series, struct window *window);
 
-/* Adds all of a series but its window to another, which may have none. */
-void series_add(struct series *into, const struct series *from);
+/* Adds all of a series but its window to another, which may have none. False: without memory the
+ * histogram did not grow, and counts in the nearest bucket what is beyond it. */
+bool series_add(struct series *into, const struct series *from);
 
 /*
  * Brings `committed`, which only this function writes, up to `live`, copying only what is new,

@@ -105,8 +105,8 @@ void slices_fetch_counters(const struct slices *s);
 size_t slices_saved_size(const struct slices *s);
 void slices_save(const struct slices *s, void *bytes);
 
-/* Makes `s`, which holds nothing, what was saved. False without memory, or for bytes that make
- * no sense; then it still holds nothing. */
-bool slices_load(struct slices *s, const void *bytes, size_t size);
+/* Makes `s`, which holds nothing, what was saved. -ENOMEM, or -EBADMSG for bytes that make no
+ * sense; then it still holds nothing. */
+int slices_load(struct slices *s, const void *bytes, size_t size);
 
 #endif /* SHMBUS_AGENT_SLICES_H */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* slices_save.c - slices as bytes that outlive the agent, and back. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,22 +142,22 @@ static bool counters_right(const struct slice *slice)
 	return samples == slice->count;
 }
 
-/* Takes one slice from the bytes. False without memory, or where it makes no sense. */
-static bool slice_load(struct slices *s, const uint8_t **at, size_t *left)
+/* Takes one slice from the bytes. */
+static int slice_load(struct slices *s, const uint8_t **at, size_t *left)
 {
 	struct saved_slice saved;
 	struct slice *slice;
 
 	if (*left < sizeof saved)
-		return false;
+		return -EBADMSG;
 	memcpy(&saved, *at, sizeof saved);
 	*at += sizeof saved;
 	*left -= sizeof saved;
 	if (!saved_valid(&saved, s->now_s) || *left < rounded(saved.bytes))
-		return false;
+		return -EBADMSG;
 	slice = slice_at(s->store, saved.place);
 	if (slice->count != 0)
-		return false;
+		return -EBADMSG;
 	*slice = (struct slice){
 		.count = saved.count,
 		.sum_low = saved.sum_low,
@@ -171,24 +172,25 @@ static bool slice_load(struct slices *s, const uint8_t **at, size_t *left)
 	if (saved.bytes != 0) {
 		slice->counters = malloc(saved.bytes);
 		if (slice->counters == NULL)
-			return false;
+			return -ENOMEM;
 		memcpy(slice->counters, *at, saved.bytes);
 	}
 	if (saved.place < SLICES_COUNT)
 		slices_place_taken(s->store, slice);
 	*at += rounded(saved.bytes);
 	*left -= rounded(saved.bytes);
-	return counters_right(slice);
+	return counters_right(slice) ? 0 : -EBADMSG;
 }
 
-bool slices_load(struct slices *s, const void *bytes, size_t size)
+int slices_load(struct slices *s, const void *bytes, size_t size)
 {
 	const uint8_t *at = bytes;
 	struct saved_slices saved;
 	size_t left = size - sizeof saved;
+	int error = 0;
 
 	if (size < sizeof saved)
-		return false;
+		return -EBADMSG;
 	memcpy(&saved, bytes, sizeof saved);
 	at += sizeof saved;
 	*s = (struct slices){
@@ -199,19 +201,22 @@ bool slices_load(struct slices *s, const void *bytes, size_t size)
 		.now_s = saved.now_s,
 		.due_s = 0, /* found anew with the next hand-over */
 	};
-	if (s->store == NULL)
-		return false;
+	if (s->store == NULL) {
+		error = -ENOMEM;
+		goto refused;
+	}
 	s->store->min = saved.min;
-	for (uint32_t i = 0; i < saved.slices; i++)
-		if (!slice_load(s, &at, &left))
-			goto refused;
+	for (uint32_t i = 0; error == 0 && i < saved.slices; i++)
+		error = slice_load(s, &at, &left);
 	/* Else the next slice would not be what came since. */
-	if (s->store->before.count == s->count) {
+	if (error == 0 && s->store->before.count != s->count)
+		error = -EBADMSG;
+	if (error == 0) {
 		slices_total(s);
-		return true;
+		return 0;
 	}
 refused:
 	slices_free(s);
 	*s = (struct slices){0};
-	return false;
+	return error;
 }

@@ -81,10 +81,12 @@ static int space_reserve(struct store *store)
 	void *base;
 
 	for (; size >= RESERVED_MIN; size /= 2) {
-		base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			    0);
+		/* As much is left for all else. */
+		base = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			    -1, 0);
 		if (base == MAP_FAILED)
 			continue;
+		munmap((uint8_t *)base + size, size);
 		store->base = base;
 		store->reserved = size;
 		return 0;
@@ -261,6 +263,7 @@ static int file_open(struct store *store, uint64_t *size)
 	if (status.st_uid != geteuid())
 		return -EPERM;
 	*size = (uint64_t)status.st_size;
+	store->found = status.st_size != 0;
 	error = space_reserve(store);
 	return error;
 }

@@ -77,6 +77,7 @@ struct store {
 	uint64_t size;     /* of the file */
 	uint64_t reserved; /* bytes of address space */
 	int fd;
+	bool found;                   /* there was one, with something in it */
 	uint64_t free[STORE_CLASSES]; /* offsets of the first free cell; 0: none */
 	struct cell_header *freed;    /* since the last commit: not to be taken yet */
 	uint64_t failures;            /* takings that found no room */

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define WITHIN_MAX 320u /* samples in an interval: more are not worth gathering */
+#define WITHIN_MAX 320u                  /* samples in an interval: more are not worth gathering */
 #define MARKS ((uint64_t)-1 / UINT8_MAX) /* a 1 in each of 8 bytes */
 
 _Static_assert(WINDOW_QUANTILES == 3, "the look has three intervals");
@@ -154,7 +154,8 @@ static void gather(const uint32_t *samples, uint32_t count, const uint8_t *marks
 		eight &= MARKS * wanted;
 		while (eight != 0) {
 			uint32_t byte = (uint32_t)__builtin_ctzll(eight) / 8;
-			uint32_t mark = (uint32_t)(eight >> (8 * byte)), sample = samples[at + byte];
+			uint32_t mark = (uint32_t)(eight >> (8 * byte)),
+				 sample = samples[at + byte];
 
 			gathered->samples[0][count0] = sample;
 			gathered->samples[1][count1] = sample;

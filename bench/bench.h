@@ -39,6 +39,7 @@ extern const struct bench_part bench_part_cold;
 extern const struct bench_part bench_part_death;
 extern const struct bench_part bench_part_fold;
 extern const struct bench_part bench_part_gateway;
+extern const struct bench_part bench_part_handover;
 extern const struct bench_part bench_part_hot;
 extern const struct bench_part bench_part_memory;
 extern const struct bench_part bench_part_paced;

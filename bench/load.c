@@ -30,7 +30,7 @@ static void sleep_ms(long ms)
 /* ---- the agent ---- */
 
 /* Starts the agent that lies beside this program, on the consumer's processor. */
-static int agent_start(struct load *load)
+static int agent_start(struct load *load, bool handover)
 {
 	const char *interval = load->options.interval ? load->options.interval : "1s";
 	struct bench_cpus cpus;
@@ -56,7 +56,7 @@ static int agent_start(struct load *load)
 		if (!freopen("/dev/null", "w", stderr))
 			_exit(127);
 		execl(path, path, "--bus", load->bus, "--max-sessions", "10000", "--interval",
-		      interval, (char *)NULL);
+		      interval, handover ? "--handover" : (char *)NULL, (char *)NULL);
 		_exit(127);
 	}
 	return 0;
@@ -232,7 +232,7 @@ int load_start(const struct load_options *options, struct load **out)
 	if (load->sessions)
 		error = shmbus_snapshot_open(load->bus, &load->reader);
 	if (!error)
-		error = agent_start(load);
+		error = agent_start(load, false);
 	for (uint32_t s = 0; !error && s < options->sessions; s++)
 		error = session_open(load, &load->sessions[s]);
 	if (!error)
@@ -259,7 +259,7 @@ int load_restart(struct load *load, double *ms)
 		return error;
 	seq = snapshot.seq;
 	start = bench_now_ns();
-	error = agent_start(load);
+	error = agent_start(load, false);
 	while (!error && snapshot.seq == seq) {
 		if (bench_now_ns() - start > WAIT_SECONDS * UINT64_C(1000000000))
 			return -ETIME;
@@ -270,6 +270,12 @@ int load_restart(struct load *load, double *ms)
 	}
 	*ms = (double)(bench_now_ns() - start) / 1e6;
 	return error;
+}
+
+int load_hand_over(struct load *load, pid_t *before)
+{
+	*before = load->agent;
+	return agent_start(load, true);
 }
 
 /* It removes the segments of sessions that were closed. */

@@ -45,6 +45,10 @@ int load_start(const struct load_options *options, struct load **out);
  * last one had, read every 5 ms. */
 int load_restart(struct load *load, double *ms);
 
+/* Starts an agent that takes the bus over, and does not wait for it: *before is the one that it
+ * takes it from, whose end the caller waits for. */
+int load_hand_over(struct load *load, pid_t *before);
+
 /* Closes the sessions and stops the agent, which leaves nothing behind. NULL is allowed. */
 void load_stop(struct load *load);
 

@@ -24,6 +24,7 @@ static const struct bench_part *const parts[] = {
 	&bench_part_scale,
 	&bench_part_death,
 	&bench_part_restart,
+	&bench_part_handover,
 	&bench_part_gateway,
 	&bench_part_hot,
 	&bench_part_peers,

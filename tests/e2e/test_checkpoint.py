@@ -9,8 +9,10 @@ import tempfile
 import time
 import unittest
 
-from bus import BIN, Bus, metric, total
+from bus import BIN, BUILD, Bus, metric, total
 from mounted import Mounted, may_mount
+
+SANITIZE = os.environ["SHMBUS_SANITIZE"]
 
 # What has to do with time, or with the process that looks.
 FLEETING = {"age_ns", "cpu_ratio", "memory", "high_water", "rate", "span_ns", "10s", "1m"}
@@ -75,13 +77,16 @@ class Restarts(Bus):
         self.wait_for(lambda: (t := self.snapshot()["totals"])["recent"]["sessions"] ==
                       t["sessions_ended"] + t["sessions_lost"], "its being over")
 
-    def check_same(self, before, after):
-        self.assertEqual(lasting(after["sessions"]), lasting(before["sessions"]))
-        self.assertEqual(lasting(after["totals"]), lasting(before["totals"]))
+    def check_lasting(self, before, after, but=()):
+        for part in ("sessions", "totals"):
+            self.assertEqual(lasting(after[part], but), lasting(before[part], but))
         for key in ("samples_total", "dropped_total", "clock_backward_total"):
             self.assertEqual(after["agent"][key], before["agent"][key], key)
-        self.assertEqual(after["agent"]["incarnation"], before["agent"]["incarnation"] + 1)
         self.assertGreater(after["seq"], before["seq"])
+
+    def check_same(self, before, after):
+        self.check_lasting(before, after)
+        self.assertEqual(after["agent"]["incarnation"], before["agent"]["incarnation"] + 1)
 
 
 class Numbers(Restarts):
@@ -311,6 +316,100 @@ class Limits(Restarts):
         self.assertEqual(lasting(after["totals"]), lasting(before["totals"]))
         self.assertEqual(after["agent"]["incarnation"], 5)
         self.assertGreater(after["seq"], before["seq"])
+
+
+@unittest.skipIf(SANITIZE, "sanitizers need their address space, and allocate on their own")
+class Memory(Restarts):
+    """Agents that run out of memory while they take up what a killed one left: each of them has
+    all of it, or says that it has not the memory and leaves all of it to the next."""
+
+    REFUSED = "cannot (start|take up|make|publish)|no memory|loading shared libraries"
+
+    def left_behind(self, crowd):
+        """What a killed agent leaves: of every kind of cell some."""
+        agent = self.next_agent()
+        self.finished("ended")
+        self.finished("lost", "lost", 700)
+        self.held("every", 1500, "--every", "--relabel")
+        self.held("small", 3000, "--writers", "3", "--ring", "64")
+        if crowd:
+            producer = self.producer("--sessions", str(crowd), "--hold", "--ring", "64",
+                                     "--count", "10")
+            self.assertEqual(producer.stdout.readline(), "{}\n")
+            self.wait_for(lambda: self.snapshot()["totals"]["sessions_active"] == crowd + 2,
+                          "the crowd")
+        before = self.windows_whole()
+        self.wait_for(lambda: self.snapshot()["time_unix_ns"] > before["time_unix_ns"] + 11e9,
+                      "the time windows to be saved")
+        before = self.snapshot()
+        self.stop(agent, signal.SIGKILL)
+        return before
+
+    def checkpoint(self):
+        with open(f"/dev/shm/shmbus.{self.bus}.checkpoint", "rb") as file:
+            return file.read()
+
+    def attempt(self, before, *program):
+        """An agent that may succeed. Returns whether it has, and what it said. Quantiles of a time
+        window for which there was no memory are absent for a while."""
+        agent = self.start(*program, f"{BIN}/shmbus-agent", "--interval", "20ms", "--stale-after",
+                           "1h", directory="/usr/bin", stderr=subprocess.PIPE)
+        self.wait_for(lambda: agent.poll() is not None or (s := self.snapshot()) and
+                      s["agent"]["pid"] == agent.pid, "its end, or its first snapshot")
+        succeeded = agent.poll() is None
+        if succeeded:
+            self.check_lasting(before, self.snapshot(), ("windows",))
+            agent.kill()
+        said = agent.communicate(timeout=30)[1]
+        if not succeeded:
+            self.assertGreater(agent.returncode, 0, said)
+            self.assertRegex(said, self.REFUSED)
+        self.assertNotIn("damaged", said)
+        self.children.remove(agent)
+        return succeeded, said
+
+    def check_rising(self, limit, first, step, reasons):
+        """More and more memory, until it suffices."""
+        before = self.left_behind(60)
+        missing, refused, bytes_limit, succeeded = set(reasons), None, first, False
+        while not succeeded:
+            succeeded, said = self.attempt(before, "prlimit", f"--{limit}={bytes_limit}")
+            missing -= {reason for reason in missing if reason in said}
+            # The first one that opens it clears away what was never committed.
+            if "cannot take up" in said:
+                checkpoint = self.checkpoint()
+                self.assertTrue(refused in (None, checkpoint), "another checkpoint")
+                refused = checkpoint
+            bytes_limit += step
+        self.assertIsNotNone(refused)
+        self.assertEqual(missing, set())
+        self.next_agent()
+        self.check_lasting(before, self.snapshot())
+
+    def test_address_space(self):
+        self.check_rising("as", 8 << 20, 1 << 20,
+                          ["cannot start: ", "cannot take up the last agent's checkpoint: "])
+
+    def test_data(self):
+        self.check_rising("data", 1 << 20, 1 << 18,
+                          ["cannot start: ", "cannot take up the last agent's sessions: ",
+                           "cannot start a thread: "])
+
+    def test_each_allocation(self):
+        """One of those that the agent makes until it has published, each in turn."""
+        before = self.left_behind(0)
+        number, refusals, hit = 1, 0, True
+        while hit:
+            succeeded, said = self.attempt(
+                before, "env", f"LD_PRELOAD={BUILD}/tests/libe2e_memory.so",
+                f"SHMBUS_TEST_MEMORY={number}")
+            hit = "an allocation was made to fail" in said
+            refusals += not succeeded
+            number += 1
+        self.assertTrue(succeeded)
+        self.assertGreater(refusals, 50)
+        self.next_agent()
+        self.check_lasting(before, self.snapshot())
 
 
 class Files(Restarts):

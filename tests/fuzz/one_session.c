@@ -5,6 +5,7 @@
 
 #include "encode.h"
 #include "one_session.h"
+#include "put.h"
 #include "script.h"
 
 #define TOTALS_MAX 8 /* fewer than some sessions have metrics: the rest overflows */
@@ -107,23 +108,26 @@ void one_session_document(struct one_session *one, msgpack_sbuffer *out)
 	};
 	uint8_t age[ENCODE_AGE_SIZE];
 	msgpack_packer packer;
-	msgpack_sbuffer body;
+	struct put_buffer prefix = {0}, body = {0};
 	uint32_t keys;
 
 	if (scratch == NULL)
 		scratch = window_scratch_new(SHMBUS_WINDOW_MAX);
 	promise(scratch != NULL);
-	msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
+	msgpack_packer_init(&packer, &prefix, put_buffer_write);
 	encode_prefix(&packer, &one->agent, &numbers, scratch);
+	promise(!prefix.cut);
+	msgpack_sbuffer_write(out, prefix.bytes.data, prefix.bytes.size);
+	msgpack_sbuffer_destroy(&prefix.bytes);
 	if (one->session == NULL)
 		return;
-	msgpack_sbuffer_init(&body);
-	msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
+	msgpack_packer_init(&packer, &body, put_buffer_write);
 	keys = encode_session(&packer, one->session, scratch);
 	encode_session_age(age, keys, 5);
 	msgpack_sbuffer_write(out, (const char *)age, sizeof age);
-	msgpack_sbuffer_write(out, body.data, body.size);
-	msgpack_sbuffer_destroy(&body);
+	promise(!body.cut);
+	msgpack_sbuffer_write(out, body.bytes.data, body.bytes.size);
+	msgpack_sbuffer_destroy(&body.bytes);
 }
 
 void one_session_end(struct one_session *one)
