@@ -351,22 +351,33 @@ class Memory(Restarts):
 
     def attempt(self, before, *program):
         """An agent that may succeed. Returns whether it has, and what it said. Quantiles of a time
-        window for which there was no memory are absent for a while."""
-        agent = self.start(*program, f"{BIN}/shmbus-agent", "--interval", "20ms", "--stale-after",
-                           "1h", directory="/usr/bin", stderr=subprocess.PIPE)
-        self.wait_for(lambda: agent.poll() is not None or (s := self.snapshot()) and
-                      s["agent"]["pid"] == agent.pid, "its end, or its first snapshot")
-        succeeded = agent.poll() is None
-        if succeeded:
-            self.check_lasting(before, self.snapshot(), ("windows",))
-            agent.kill()
-        said = agent.communicate(timeout=30)[1]
-        if not succeeded:
-            self.assertGreater(agent.returncode, 0, said)
-            self.assertRegex(said, self.REFUSED)
-        self.assertNotIn("damaged", said)
-        self.children.remove(agent)
-        return succeeded, said
+        window for which there was no memory are absent for a while. One that has taken up all and
+        lacks memory to publish it goes on, and says so."""
+        with tempfile.TemporaryFile("w+") as errors:
+            agent = self.start(*program, f"{BIN}/shmbus-agent", "--interval", "20ms",
+                               "--stale-after", "1h", directory="/usr/bin", stderr=errors)
+
+            def said():
+                return os.pread(errors.fileno(), 1 << 20, 0).decode()
+
+            self.wait_for(lambda: agent.poll() is not None or "cannot publish: " in said() or
+                          (s := self.snapshot()) and s["agent"]["pid"] == agent.pid,
+                          "its end, or its first snapshot")
+            running = agent.poll() is None
+            succeeded = running and (s := self.snapshot()) and s["agent"]["pid"] == agent.pid
+            if succeeded:
+                self.check_lasting(before, self.snapshot(), ("windows",))
+            if running:
+                agent.kill()
+            agent.wait(timeout=30)
+            agent.stdout.close()
+            if not running:
+                self.assertGreater(agent.returncode, 0, said())
+            if not succeeded:
+                self.assertRegex(said(), self.REFUSED)
+            self.assertNotIn("damaged", said())
+            self.children.remove(agent)
+            return succeeded, said()
 
     def check_rising(self, limit, first, step, reasons):
         """More and more memory, until it suffices."""
