@@ -31,6 +31,7 @@ int agent_init(struct agent *agent, const struct options *options)
 	rejects_init(&agent->rejects);
 	if (agent->counter.start_ns == 0)
 		counter_begin(&agent->counter);
+	agent->left_fd = -1;
 	agent->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (agent->stop_fd < 0)
 		return -errno;
@@ -82,4 +83,6 @@ void agent_free(struct agent *agent)
 	recent_free(&agent->recent);
 	persist_close(&agent->persist);
 	close(agent->stop_fd);
+	if (agent->left_fd >= 0)
+		close(agent->left_fd);
 }

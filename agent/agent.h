@@ -45,6 +45,7 @@ struct agent {
 	struct event publish_event;
 	struct event reap_event;
 	int stop_fd;           /* readable when discovery shall end */
+	int left_fd;           /* to be closed when another agent may begin; -1: none */
 	_Atomic bool finished; /* a session was drained to its end: the reaper's turn */
 	_Atomic bool stop;
 	_Atomic bool failed;

@@ -260,8 +260,8 @@ void *discover_thread(void *data)
 	prefix_set(&discover, discover.agent->options.bus);
 	if (refused_init(&discover.admission.refused) == 0) {
 		discover_run(&discover);
-		if (discover.inotify_fd >= 0)
-			close(discover.inotify_fd);
+		/* Not closed here: the kernel takes a drain period or two for that. */
+		discover.agent->left_fd = discover.inotify_fd;
 		refused_free(&discover.admission.refused);
 	} else {
 		log_line("no memory for discovery");

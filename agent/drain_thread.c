@@ -253,6 +253,20 @@ static uint64_t tick_ns(const struct options *options)
 	return options->interval_ns < 1000000000u ? options->interval_ns : 1000000000u;
 }
 
+/* Before nobody drains for a while: what has come until now is read and saved, so that producers
+ * have all of their rings until the next agent begins. */
+static void leave(struct agent *agent, struct drain *drain, struct session_list *list)
+{
+	rcu_read_lock();
+	session_list_update(list, &agent->registry);
+	pass(agent, drain, list);
+	for (uint32_t i = 0; i < list->count; i++)
+		if (list->sessions[i]->live.dirty & DIRTY_SAVE)
+			list->sessions[i]->live.hungry = true;
+	commit(agent, drain, list, false);
+	rcu_read_unlock();
+}
+
 void *drain_thread(void *data)
 {
 	struct agent *agent = data;
@@ -296,6 +310,7 @@ void *drain_thread(void *data)
 		wake = drain.now_ns + pace.period_ns;
 		event_wait(&agent->drain_event, seen, wake < next_tick ? wake : next_tick);
 	}
+	leave(agent, &drain, &list);
 	session_list_free(&list);
 	rcu_unregister_thread();
 	return NULL;
