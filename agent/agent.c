@@ -40,10 +40,16 @@ int agent_init(struct agent *agent, const struct options *options)
 		error = totals_init(&agent->totals, options->metrics_max, options->window);
 	if (error == 0)
 		error = guard_init();
-	if (error != 0)
-		return error;
+	agent->persist.store.fd = -1;
+	return error;
+}
+
+int agent_take_up(struct agent *agent)
+{
+	int error;
+
 	rcu_register_thread();
-	error = persist_open(&agent->persist, options->bus);
+	error = persist_open(&agent->persist, agent->options.bus);
 	if (error == 0)
 		error = restore(agent);
 	rcu_unregister_thread();

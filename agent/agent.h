@@ -61,9 +61,12 @@ void *drain_thread(void *agent);
 void *publish_thread(void *agent);
 void *reap_thread(void *agent);
 
-/* Makes an agent from zeroed memory, with what the last one's checkpoint holds. The caller holds
- * the bus (buslock.h). Returns 0 or -errno. */
+/* Makes an agent from zeroed memory; it touches nothing of the bus. Returns 0 or -errno. */
 int agent_init(struct agent *agent, const struct options *options);
+
+/* Takes up what the last one's checkpoint holds. The caller holds the bus (buslock.h). Returns 0 or
+ * -errno. */
+int agent_take_up(struct agent *agent);
 
 /* Starts the threads. Returns 0, or -errno; agent_stop() ends those that run. */
 int agent_start(struct agent *agent);

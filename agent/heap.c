@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,6 +39,26 @@ void heap_begin(void)
 	 */
 	mallopt(M_ARENA_MAX, 1);
 	heap.begin = heap.end = heap_end();
+}
+
+void heap_expect(size_t bytes)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = heap_end() / page * page, end;
+	void *volatile piece; /* else the compiler leaves out both calls */
+
+	if (bytes < (size_t)AHEAD_MIN)
+		return;
+	mallopt(M_TOP_PAD, bytes < (size_t)AHEAD_MAX ? (int)bytes : AHEAD_MAX);
+	mallopt(M_TRIM_THRESHOLD, 2 * AHEAD_MAX);
+	/* As much as malloc() does not map apart, for which there is no room. */
+	piece = malloc(AHEAD_MIN - page);
+	free(piece);
+	mallopt(M_TOP_PAD, AHEAD_MIN);
+	heap_look();
+	end = heap_end() / page * page;
+	if (end > from)
+		madvise((void *)from, end - from, MADV_POPULATE_WRITE);
 }
 
 void heap_look(void)

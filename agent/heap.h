@@ -10,8 +10,13 @@
 #ifndef SHMBUS_AGENT_HEAP_H
 #define SHMBUS_AGENT_HEAP_H
 
+#include <stddef.h>
+
 /* Before there is a second thread. */
 void heap_begin(void);
+
+/* So much will be needed soon: the kernel gives it now rather than then. */
+void heap_expect(size_t bytes);
 
 /* After something that lasts was allocated: costs next to nothing where the heap has not grown. One
  * thread at a time. */

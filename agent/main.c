@@ -77,10 +77,8 @@ static int lock_or_explain(const struct options *options)
 /* An agent from taking the bus to giving it back. Returns the exit status. */
 static int serve(struct agent *agent, const struct options *options, const sigset_t *signals)
 {
-	int error, status, lock_fd = lock_or_explain(options);
+	int error, status, lock_fd = -1;
 
-	if (lock_fd < 0)
-		return 1;
 	descriptors_raise();
 	/* Before there is a second thread, and before anything that others wrote is read. */
 	log_hold();
@@ -88,6 +86,18 @@ static int serve(struct agent *agent, const struct options *options, const sigse
 	error = log_start();
 	if (error == 0)
 		error = agent_init(agent, options);
+	/* Of what an agent has, about as much is in its checkpoint. */
+	if (options->handover)
+		heap_expect(store_size(options->bus));
+	/* As late as can be: from here on until its threads run nobody drains. */
+	if (error == 0) {
+		lock_fd = lock_or_explain(options);
+		if (lock_fd < 0) {
+			agent_free(agent);
+			return 1;
+		}
+		error = agent_take_up(agent);
+	}
 	if (error != 0) {
 		log_line("cannot start: %s", strerror(-error));
 		return 1;

@@ -287,14 +287,28 @@ static int aside(struct store *store, int why)
 	return error;
 }
 
+static void path_make(const char *bus, char *out, size_t size)
+{
+	snprintf(out, size, "/dev/shm/" SHMBUS_PREFIX "%s." SHMBUS_CHECKPOINT_SUFFIX, bus);
+}
+
+size_t store_size(const char *bus)
+{
+	char path[sizeof((struct store *)NULL)->path];
+	struct stat status;
+
+	path_make(bus, path, sizeof path);
+	return lstat(path, &status) == 0 && S_ISREG(status.st_mode) ? (size_t)status.st_blocks * 512
+								    : 0;
+}
+
 int store_open(struct store *store, const char *bus)
 {
 	uint64_t size = 0;
 	int error;
 
 	memset(store, 0, sizeof *store);
-	snprintf(store->path, sizeof store->path,
-		 "/dev/shm/" SHMBUS_PREFIX "%s." SHMBUS_CHECKPOINT_SUFFIX, bus);
+	path_make(bus, store->path, sizeof store->path);
 	error = file_open(store, &size);
 	if (error == 0)
 		error = file_load(store, size);

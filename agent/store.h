@@ -100,6 +100,9 @@ struct cell {
 int store_open(struct store *store, const char *bus);
 void store_close(struct store *store);
 
+/* Bytes that the bus's store has now; 0: there is none. It need not be opened. */
+size_t store_size(const char *bus);
+
 static inline bool store_is_open(const struct store *store)
 {
 	return store->header != NULL;

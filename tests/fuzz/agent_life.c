@@ -118,7 +118,7 @@ struct agent_life *agent_life_begin(const char *bus)
 	damage_said = false;
 	life->agent.counter = (struct counter){
 		.start_ns = 1, .next_ns = UINT64_MAX, .scale = tick_scale_of(1000000000u)};
-	promise(agent_init(&life->agent, &options) == 0);
+	promise(agent_init(&life->agent, &options) == 0 && agent_take_up(&life->agent) == 0);
 	rcu_register_thread();
 	life->publisher.agent = &life->agent;
 	promise(publisher_init(&life->publisher));

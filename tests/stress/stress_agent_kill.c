@@ -218,7 +218,7 @@ static void agent_begin(void)
 	options_fill(&options);
 	log_setup(options.bus, false);
 	if (freopen("/dev/null", "w", stderr) == NULL || agent_init(&agent, &options) != 0 ||
-	    agent_start(&agent) != 0)
+	    agent_take_up(&agent) != 0 || agent_start(&agent) != 0)
 		_exit(3);
 }
 
