@@ -260,9 +260,13 @@ static void leave(struct agent *agent, struct drain *drain, struct session_list 
 	rcu_read_lock();
 	session_list_update(list, &agent->registry);
 	pass(agent, drain, list);
-	for (uint32_t i = 0; i < list->count; i++)
-		if (list->sessions[i]->live.dirty & DIRTY_SAVE)
-			list->sessions[i]->live.hungry = true;
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct session *session = list->sessions[i];
+
+		if (atomic_load_explicit(&session->stage, memory_order_acquire) == SESSION_LIVE &&
+		    (session->live.dirty & DIRTY_SAVE))
+			session->live.hungry = true;
+	}
 	commit(agent, drain, list, false);
 	rcu_read_unlock();
 }

@@ -122,7 +122,8 @@ static int account_check(struct bench *bench, struct load *load)
 	if (error)
 		return error;
 	bench_note(bench, "%llu samples, %llu dropped as a ring of 16 ms was full",
-		   (unsigned long long)(recorded + dropped), (unsigned long long)dropped);
+		   (unsigned long long)recorded + (unsigned long long)dropped,
+		   (unsigned long long)dropped);
 	return numbers.samples_total == recorded ? 0 : -EBADMSG;
 }
 
