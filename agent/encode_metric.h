@@ -8,21 +8,31 @@
 
 #include <msgpack.h>
 
+#include "put.h"
 #include "totals.h"
 
-/* Packs a string, a key mostly. */
+/* Packs a string, a key mostly. These are for packers that write to a struct put_buffer. */
 static inline void pack_text(msgpack_packer *packer, const char *text)
 {
 	size_t length = strlen(text);
+	struct put put;
 
-	msgpack_pack_str(packer, length);
-	msgpack_pack_str_body(packer, text, length);
+	if (!put_begin(&put, packer->data, PUT_TEXT_MAX + length))
+		return;
+	put_span(&put, text, length);
+	put_end(&put, packer->data);
 }
 
 static inline void pack_u64(msgpack_packer *packer, const char *key, uint64_t value)
 {
-	pack_text(packer, key);
-	msgpack_pack_uint64(packer, value);
+	size_t length = strlen(key);
+	struct put put;
+
+	if (!put_begin(&put, packer->data, PUT_TEXT_MAX + length + PUT_NUMBER_MAX))
+		return;
+	put_span(&put, key, length);
+	put_number(&put, value);
+	put_end(&put, packer->data);
 }
 
 static inline void pack_bool(msgpack_packer *packer, const char *key, bool value)

@@ -19,6 +19,7 @@
 #include <msgpack.h>
 
 #define PUT_NUMBER_MAX 9u /* bytes of one */
+#define PUT_TEXT_MAX 5u   /* bytes before a text */
 
 /* What is encoded. Where memory runs out it is cut short, and says so until it is cleared. */
 struct put_buffer {
@@ -125,6 +126,22 @@ static inline __attribute__((always_inline)) void put_text(struct put *put, cons
 	put->at[0] = (uint8_t)(0xa0 | length);
 	memcpy(put->at + 1, text, length);
 	put->at += 1 + length;
+}
+
+/* Any text of less than 4 GiB. */
+static inline __attribute__((always_inline)) void put_span(struct put *put, const char *text,
+							   size_t length)
+{
+	if (length < 32)
+		*put->at++ = (uint8_t)(0xa0 | length);
+	else if (length <= UINT8_MAX)
+		put_typed(put, 0xd9, length, 0);
+	else if (length <= UINT16_MAX)
+		put_typed(put, 0xda, length, 1);
+	else
+		put_typed(put, 0xdb, length, 2);
+	memcpy(put->at, text, length);
+	put->at += length;
 }
 
 static inline __attribute__((always_inline)) void put_u64(struct put *put, const char *key,

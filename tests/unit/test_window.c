@@ -253,6 +253,59 @@ Test(window, summaries_equal_sorting)
 	}
 }
 
+/* A distribution of 32 bits at most that moves on as rounds go by: slowly, and at times at once. */
+static uint64_t moving_sample(int kind, int round, uint64_t *state)
+{
+	uint64_t value = sample(kind, state);
+	uint64_t drift = (uint64_t)round * 1000 + (uint64_t)(round / 60) * 50000000;
+
+	value = (kind == 0 ? value : value % 3000000) + drift;
+	/* In the end all there is, up to what does not fit any more. */
+	return round % 97 == 96 ? UINT32_MAX - random_next(state) % 2 : value & UINT32_MAX;
+}
+
+/* The same window time after time: quantiles are looked for near to where they were. */
+Test(window, summaries_of_a_window_that_goes_on)
+{
+	static const uint32_t sizes[] = {1, 41, 100, 237, 1000, 3000};
+	static const uint32_t shares[] = {0, 1, 2, 7, 40, 100}; /* percent of the size */
+	static uint64_t values[3000];
+	uint64_t state = 4711;
+
+	for (int kind = 0; kind < KINDS; kind++) {
+		for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+			struct window *w = window_new(sizes[i], false);
+			struct window_near near = {0};
+			struct window_summary s;
+
+			for (int round = 0; round < 200; round++) {
+				uint32_t fresh =
+					1 + sizes[i] * shares[random_next(&state) % 6] / 100;
+				uint32_t count;
+
+				while (fresh-- > 0)
+					fold(&w, moving_sample(kind, round, &state));
+				count = window_count(w);
+				for (uint32_t k = 0; k < count; k++)
+					values[k] = window_value(
+						w, (w->next + w->size - count + k) % w->size);
+				window_summarise(w, &near, scratch, &s);
+				expect_summary(&s, values, count);
+				/* Once more, with nothing new. */
+				window_summarise(w, &near, scratch, &s);
+				expect_summary(&s, values, count);
+			}
+			cr_assert(sizes[i] <= 41 || near.folded == w->folded);
+			/* One that does not fit ends it. */
+			fold(&w, UINT64_MAX);
+			window_summarise(w, &near, scratch, &s);
+			cr_assert_eq(s.max, UINT64_MAX);
+			cr_assert_eq(near.folded, 0);
+			window_free(w);
+		}
+	}
+}
+
 Test(window, largest_window)
 {
 	static uint64_t values[WINDOW_SIZE_MAX];
