@@ -171,8 +171,10 @@ static bool total_advance(struct slices_store *store, enum slices_window window,
 			  uint32_t to_s, const struct slice *fresh)
 {
 	struct slice *left[LEVEL_SLICES_MAX];
-	uint32_t count = slices_between(store, spans[window].level, window_floor(window, from_s),
-					window_floor(window, to_s), left);
+	int64_t before = window_floor(window, from_s), after = window_floor(window, to_s);
+	uint32_t count = before == after
+				 ? 0
+				 : slices_between(store, spans[window].level, before, after, left);
 	struct slice *total = &store->totals[window];
 	bool complete = total->count == 0 || total->counters != NULL;
 	uint32_t i;
@@ -196,8 +198,8 @@ static bool total_advance(struct slices_store *store, enum slices_window window,
 	return count > 0;
 }
 
-/* Forgets the slices that no window has any more. */
-static void slices_expire(struct slices_store *store, uint32_t now_s)
+/* Forgets the slices that no window has any more, since there was a look at this second. */
+static void slices_expire(struct slices_store *store, uint32_t from_s, uint32_t now_s)
 {
 	static const enum slices_window longest[LEVELS] = {SLICES_10S, SLICES_1M, SLICES_15M};
 	struct slice *found[LEVEL_SLICES_MAX];
@@ -205,6 +207,8 @@ static void slices_expire(struct slices_store *store, uint32_t now_s)
 	uint32_t count;
 
 	for (level = 0; level < LEVELS; level++) {
+		if (window_floor(longest[level], from_s) == window_floor(longest[level], now_s))
+			continue;
 		count = slices_between(store, level, -1, window_floor(longest[level], now_s),
 				       found);
 		while (count-- > 0)
@@ -295,7 +299,7 @@ static bool time_step(struct slices *s, uint32_t to_s, const struct slice *fresh
 
 	for (window = 0; window < SLICES_WINDOWS; window++)
 		left |= total_advance(store, window, s->now_s, to_s, fresh);
-	slices_expire(store, to_s);
+	slices_expire(store, s->now_s, to_s);
 	s->now_s = to_s;
 	if (fresh != NULL) {
 		struct slice *slice = slice_place(store, 0, to_s);

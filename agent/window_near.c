@@ -141,29 +141,39 @@ static bool all_within(const struct look *look, const struct window_near *near,
 	return true;
 }
 
+/* Bit i: the mark of the sample i from here on has one of the wanted bits. */
+static inline uint64_t marked(const uint8_t *marks, uint8_t wanted)
+{
+	const uint64_t lowest = 0x0102040810204080; /* brings bit 0 of each byte together */
+	uint64_t bits = 0;
+
+	for (int i = 0; i < 8; i++) {
+		uint64_t eight;
+
+		memcpy(&eight, marks + (size_t)i * 8, sizeof eight);
+		eight &= MARKS * wanted;
+		eight = (eight | eight >> 1 | eight >> 2) & MARKS;
+		bits |= (eight * lowest) >> 56 << (8 * i);
+	}
+	return bits;
+}
+
 /* `wanted` has a bit for each interval. No branch depends on which intervals a sample is within. */
 static void gather(const uint32_t *samples, uint32_t count, const uint8_t *marks, uint8_t wanted,
 		   struct gathered *gathered)
 {
 	uint32_t count0 = 0, count1 = 0, count2 = 0;
 
-	for (uint32_t at = 0; at < count; at += 8) {
-		uint64_t eight;
+	for (uint32_t at = 0; at < count; at += 64) {
+		for (uint64_t left = marked(marks + at, wanted); left != 0; left &= left - 1) {
+			uint32_t i = at + (uint32_t)__builtin_ctzll(left);
 
-		memcpy(&eight, marks + at, sizeof eight);
-		eight &= MARKS * wanted;
-		while (eight != 0) {
-			uint32_t byte = (uint32_t)__builtin_ctzll(eight) / 8;
-			uint32_t mark = (uint32_t)(eight >> (8 * byte)),
-				 sample = samples[at + byte];
-
-			gathered->samples[0][count0] = sample;
-			gathered->samples[1][count1] = sample;
-			gathered->samples[2][count2] = sample;
-			count0 += mark & 1;
-			count1 += mark >> 1 & 1;
-			count2 += mark >> 2 & 1;
-			eight &= ~((uint64_t)UINT8_MAX << (8 * byte));
+			gathered->samples[0][count0] = samples[i];
+			gathered->samples[1][count1] = samples[i];
+			gathered->samples[2][count2] = samples[i];
+			count0 += marks[i] & wanted & 1;
+			count1 += (marks[i] & wanted) >> 1 & 1;
+			count2 += (marks[i] & wanted) >> 2 & 1;
 		}
 	}
 	gathered->counts[0] = count0;

@@ -13,9 +13,9 @@
 #include "window.h"
 
 #define RANKS_MAX (4 * WINDOW_QUANTILES)
-#define SORT_MAX 40u         /* up to this many samples, sorting is quicker than selecting */
-#define SELECT_FEW_MAX 16u   /* up to this many, counting is */
-#define WINDOW_MARKS_MORE 8u /* bytes behind the marks of all samples */
+#define SORT_MAX 40u          /* up to this many samples, sorting is quicker than selecting */
+#define SELECT_FEW_MAX 16u    /* up to this many, counting is */
+#define WINDOW_MARKS_MORE 64u /* bytes behind the marks of all samples */
 
 /* Which samples to select: `ranks` ascend, and results[i] is what has ranks[i] when sorted. */
 struct wanted {
