@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "heap.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +12,10 @@
 #define SMALL ((uintptr_t)8 << 20) /* a heap up to this size stays as small as it can be */
 #define AHEAD_MAX (64 << 20)       /* by so much it grows at most */
 #define AHEAD_MIN (128 << 10)      /* glibc's default */
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1 */
+#endif
 
 static struct {
 	uintptr_t begin;
@@ -41,42 +46,44 @@ void heap_begin(void)
 	heap.begin = heap.end = heap_end();
 }
 
-void heap_expect(size_t bytes)
+void heap_expect(size_t bytes, bool now)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t from = heap_end() / page * page, end;
-	void *volatile piece; /* else the compiler leaves out both calls */
+	void *volatile first, *volatile second; /* else the compiler leaves out the calls */
 
 	if (bytes < (size_t)AHEAD_MIN)
 		return;
-	mallopt(M_TOP_PAD, bytes < (size_t)AHEAD_MAX ? (int)bytes : AHEAD_MAX);
-	mallopt(M_TRIM_THRESHOLD, 2 * AHEAD_MAX);
-	/* As much as malloc() does not map apart, for which there is no room. */
-	piece = malloc(AHEAD_MIN - page);
-	free(piece);
-	mallopt(M_TOP_PAD, AHEAD_MIN);
+	mallopt(M_TOP_PAD, bytes < (size_t)INT_MAX / 2 ? (int)bytes : INT_MAX / 2);
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	/* As much as malloc() does not map apart. There is room for one of them at most. */
+	first = malloc(AHEAD_MIN - page);
+	second = malloc(AHEAD_MIN - page);
+	free(first);
+	free(second);
 	heap_look();
+	mallopt(M_TOP_PAD, AHEAD_MIN);
+	/* Until it grows again: nothing that is freed gives back what is not in use yet. */
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	end = heap_end() / page * page;
-	if (end > from)
+	if (now && end > from)
 		madvise((void *)from, end - from, MADV_POPULATE_WRITE);
 }
 
 void heap_look(void)
 {
-	uintptr_t end = heap_end(), from = heap.end;
+	uintptr_t end = heap_end(), before = heap.end;
+	uintptr_t from = (heap.begin + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 
-	if (end == heap.end)
+	if (end == before)
 		return;
 	heap.end = end;
 	if (end < heap.begin + SMALL)
 		return;
-	/* A huge page may begin in what was there before. */
-	from = from > heap.begin + SMALL ? from : heap.begin + SMALL;
-	from = (from - 1) / HUGE_PAGE * HUGE_PAGE;
-	if (end > from) {
-		madvise((void *)from, (end - from) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-		madvise((void *)((heap.begin + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE),
-			(end - heap.begin - 2 * HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE, 25);
-	}
+	/* All of it, as a huge page may begin in what was there before. What is in use already
+	 * moves, where the kernel can do that. */
+	madvise((void *)from, (end - from) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+	if (before > from)
+		madvise((void *)from, (before - from) / HUGE_PAGE * HUGE_PAGE, MADV_COLLAPSE);
 	grow_by(end - heap.begin);
 }

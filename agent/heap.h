@@ -10,13 +10,15 @@
 #ifndef SHMBUS_AGENT_HEAP_H
 #define SHMBUS_AGENT_HEAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Before there is a second thread. */
 void heap_begin(void);
 
-/* So much will be needed soon: the kernel gives it now rather than then. */
-void heap_expect(size_t bytes);
+/* So much will be needed soon: the heap grows at once, and with `now` the kernel gives the memory
+ * now rather than then. Where there is not so much, it grows when it has to. */
+void heap_expect(size_t bytes, bool now);
 
 /* After something that lasts was allocated: costs next to nothing where the heap has not grown. One
  * thread at a time. */

@@ -282,6 +282,17 @@ static inline __attribute__((always_inline)) void cursor_walk(struct cursor *c, 
 	uint64_t passed = c->passed;
 	uint32_t next = c->next;
 
+	/* By eights up to the one that it is in. */
+	while (next + 8 <= c->c->length) {
+		uint64_t eight = 0;
+
+		for (uint32_t i = 0; i < 8; i++)
+			eight += counter_get(at, next + i, width);
+		if (rank < passed + eight)
+			break;
+		passed += eight;
+		next += 8;
+	}
 	/* Counts that were damaged on the way may be fewer than they should be. */
 	while (rank >= passed && next < c->c->length)
 		passed += counter_get(at, next++, width);

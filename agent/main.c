@@ -86,9 +86,8 @@ static int serve(struct agent *agent, const struct options *options, const sigse
 	error = log_start();
 	if (error == 0)
 		error = agent_init(agent, options);
-	/* Of what an agent has, about as much is in its checkpoint. */
-	if (options->handover)
-		heap_expect(store_size(options->bus));
+	/* An agent has somewhat less in its heap than in its checkpoint. */
+	heap_expect(store_size(options->bus) / 4 * 3, options->handover);
 	/* As late as can be: from here on until its threads run nobody drains. */
 	if (error == 0) {
 		lock_fd = lock_or_explain(options);
