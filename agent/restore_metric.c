@@ -34,7 +34,6 @@ static struct window *window_load(const struct cell *cell, uint32_t window_size,
 	struct window *window = cell_body(cell);
 
 	if (cell->header->body_size < sizeof *window || window->size != window_size ||
-	    (window->value_max != WINDOW_NARROW_MAX && window->value_max != UINT64_MAX) ||
 	    cell->header->body_size < window_bytes(window))
 		return NULL;
 	window->folded = stored->folded;

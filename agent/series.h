@@ -38,11 +38,11 @@ struct series {
 	struct lifetime lifetime;
 	struct histogram histogram;
 	struct window *window;
-	bool window_lent;        /* it lies in memory of somebody else, who frees it */
-	struct window_near near; /* of who summarises the window: the publisher */
-	uint64_t violations;     /* of the target */
+	uint64_t violations; /* of the target */
 	struct worst worst;
 	struct deadline deadline;
+	bool window_lent;        /* it lies in memory of somebody else, who frees it */
+	struct window_near near; /* of who summarises the window: the publisher */
 };
 
 /* Whether no more samples lie above the target than its quantile leaves room for. */

@@ -15,7 +15,7 @@ struct window *window_new(uint32_t size, bool wide)
 	if (w != NULL)
 		*w = (struct window){
 			.size = size,
-			.value_max = wide ? UINT64_MAX : WINDOW_NARROW_MAX,
+			.wide = wide,
 		};
 	return w;
 }
@@ -54,7 +54,7 @@ void window_copy(struct window *into, const struct window *from)
 {
 	uint64_t fresh = from->folded - into->folded;
 
-	assert(into->size == from->size && into->value_max == from->value_max &&
+	assert(into->size == from->size && into->wide == from->wide &&
 	       into->folded <= from->folded);
 	if (fresh >= from->size) {
 		row_copy(into, 0, from, 0, from->size);
@@ -75,8 +75,7 @@ void window_append_tail(struct window *into, const struct window *from, uint64_t
 	uint32_t skip = count > into->size ? count - into->size : 0;
 	uint32_t at;
 
-	assert(into != from && from_folded_before <= from->folded &&
-	       into->value_max >= from->value_max);
+	assert(into != from && from_folded_before <= from->folded && into->wide >= from->wide);
 
 	/* The skipped ones would be overwritten in this very call. */
 	into->folded += skip;

@@ -23,14 +23,14 @@
 #define WINDOW_QUANTILES 3
 
 struct window {
-	uint32_t size;      /* samples that it holds */
+	uint32_t size : 31; /* samples that it holds */
+	uint32_t wide : 1;  /* samples of 64 bits */
 	uint32_t next;      /* where the next sample goes */
 	uint64_t folded;    /* samples ever folded in */
-	uint64_t value_max; /* WINDOW_NARROW_MAX or UINT64_MAX: the largest sample that fits */
 	uint64_t values[];  /* or, in a narrow one, uint32_t: window_narrow() */
 };
 
-#define WINDOW_NARROW_MAX ((uint64_t)UINT32_MAX)
+_Static_assert(sizeof(struct window) == 16, "what a fold needs of a window is in one cache line");
 
 /* An empty window of 1 to WINDOW_SIZE_MAX samples; NULL without memory. window_free(NULL) does
  * nothing. */
@@ -42,7 +42,7 @@ struct window *window_widened(const struct window *w);
 
 static inline bool window_wide(const struct window *w)
 {
-	return w->value_max != WINDOW_NARROW_MAX;
+	return w->wide;
 }
 
 /* The samples of a narrow one. */
@@ -61,7 +61,7 @@ static inline uint64_t window_bytes(const struct window *w)
 /* Whether a sample fits, as each one has to that is folded in. */
 static inline bool window_fits(const struct window *w, uint64_t value)
 {
-	return value <= w->value_max;
+	return value <= UINT32_MAX || w->wide;
 }
 
 static inline void window_fold(struct window *w, uint64_t value)
