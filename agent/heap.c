@@ -40,8 +40,7 @@ static void grow_by(uintptr_t size)
 
 void heap_begin(void)
 {
-	/* One heap for all threads: what one has allocated others read, and few allocate at once.
-	 */
+	/* One heap for all threads: others read what one has allocated, few allocate at once. */
 	mallopt(M_ARENA_MAX, 1);
 	heap.begin = heap.end = heap_end();
 }
@@ -63,11 +62,19 @@ void heap_expect(size_t bytes, bool now)
 	free(second);
 	heap_look();
 	mallopt(M_TOP_PAD, AHEAD_MIN);
-	/* Until it grows again: nothing that is freed gives back what is not in use yet. */
+	/* Until it has come: nothing that is freed gives back what is not in use yet. */
 	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	end = heap_end() / page * page;
+	if (end > from + AHEAD_MAX)
+		end = from + AHEAD_MAX;
 	if (now && end > from)
 		madvise((void *)from, end - from, MADV_POPULATE_WRITE);
+}
+
+void heap_settle(void)
+{
+	heap_look();
+	grow_by(heap.end - heap.begin);
 }
 
 void heap_look(void)

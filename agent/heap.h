@@ -20,6 +20,9 @@ void heap_begin(void);
  * now rather than then. Where there is not so much, it grows when it has to. */
 void heap_expect(size_t bytes, bool now);
 
+/* What was expected has come: what was too much may go back to the kernel. */
+void heap_settle(void);
+
 /* After something that lasts was allocated: costs next to nothing where the heap has not grown. One
  * thread at a time. */
 void heap_look(void);

@@ -96,6 +96,7 @@ static int serve(struct agent *agent, const struct options *options, const sigse
 			return 1;
 		}
 		error = agent_take_up(agent);
+		heap_settle();
 	}
 	if (error != 0) {
 		log_line("cannot start: %s", strerror(-error));

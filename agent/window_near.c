@@ -195,7 +195,7 @@ static uint32_t higher(uint32_t value, uint64_t by)
 static void ranks_find(struct window_scratch *scratch, const uint32_t *samples, uint32_t count,
 		       const uint32_t ranks[4], uint32_t found[4])
 {
-	uint64_t *area = window_scratch_area(scratch);
+	uint64_t *area = window_scratch_area(scratch, count);
 	struct wanted wanted = {0};
 	uint32_t sorted[SELECT_FEW_MAX];
 
@@ -245,7 +245,7 @@ bool window_near_find(const uint32_t *samples, uint32_t count, struct window_nea
 		      struct window_quantile quantiles[WINDOW_QUANTILES],
 		      struct window_summary *summary)
 {
-	uint8_t *marks = window_scratch_marks(scratch);
+	uint8_t *marks = window_scratch_marks(scratch, count);
 	struct gathered gathered;
 	struct lifetime moments;
 	uint8_t wanted = 0;

@@ -70,13 +70,15 @@ void window_scratch_free(struct window_scratch *scratch)
 	free(scratch);
 }
 
-uint64_t *window_scratch_area(struct window_scratch *scratch)
+uint64_t *window_scratch_area(struct window_scratch *scratch, uint32_t count)
 {
+	assert(count <= scratch->size_max);
 	return scratch->grouped;
 }
 
-uint8_t *window_scratch_marks(struct window_scratch *scratch)
+uint8_t *window_scratch_marks(struct window_scratch *scratch, uint32_t count)
 {
+	assert(count <= scratch->size_max);
 	return scratch->marks;
 }
 
@@ -360,6 +362,7 @@ void select_summarise(struct window_scratch *scratch, const uint64_t *values, ui
 	struct lifetime moments = moments_of(count, sum, 0);
 	uint32_t i;
 
+	assert(count <= scratch->size_max);
 	summary->min = min;
 	summary->max = max;
 	summary->mean = lifetime_mean(&moments);

@@ -45,8 +45,8 @@ void select_sort_few(const uint32_t *samples, uint32_t count, uint32_t *sorted);
 /* From a sum and a sum of squares, both of distances from one value, the deviation needs. */
 struct lifetime moments_of(uint32_t count, uint128 sum, uint128 squares);
 
-/* Room for as many samples as a window has, and a byte for each and WINDOW_MARKS_MORE. */
-uint64_t *window_scratch_area(struct window_scratch *scratch);
-uint8_t *window_scratch_marks(struct window_scratch *scratch);
+/* Room for so many samples of a window, and a byte for each and WINDOW_MARKS_MORE. */
+uint64_t *window_scratch_area(struct window_scratch *scratch, uint32_t count);
+uint8_t *window_scratch_marks(struct window_scratch *scratch, uint32_t count);
 
 #endif /* SHMBUS_AGENT_WINDOW_SELECT_H */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +24,7 @@ static uint32_t reach_of(double quantile, uint64_t fresh)
 static uint64_t *samples_copy(const struct window *w, uint32_t count,
 			      struct window_scratch *scratch)
 {
-	uint64_t *area = window_scratch_area(scratch);
+	uint64_t *area = window_scratch_area(scratch, count);
 
 	if (window_wide(w))
 		memcpy(area, w->values, count * sizeof *area);
@@ -115,7 +114,7 @@ void window_summarise(const struct window *w, struct window_near *near,
 			.reach = reach_of(fractions[i], w->folded - near->folded),
 		};
 	}
-	/* Near is that of another window, or of this one when it was another. */
+	/* Of wide windows and of short ones it is not known where their quantiles were. */
 	if (window_wide(w) || count <= SORT_MAX)
 		summarise_all(w, count, NULL, scratch, quantiles, summary);
 	else if (near->folded == 0 ||
