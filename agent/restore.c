@@ -27,8 +27,7 @@ static bool metrics_whole(struct restoring *restoring, struct session *session)
 		if (metric == NULL)
 			return false;
 		if (metric->timer && !series_commit(&metric->committed, &metric->live, NULL)) {
-			restoring->error = -ENOMEM;
-			return false;
+			return restoring_memory_lacks(restoring);
 		}
 		folded += metric->timer ? metric->live.lifetime.count : 0;
 	}

@@ -61,7 +61,7 @@ static struct session *session_make(struct restoring *restoring,
 	struct session *session = consumer != NULL ? session_new(consumer, identity->key) : NULL;
 
 	if (session == NULL)
-		restoring->error = -ENOMEM;
+		restoring_memory_lacks(restoring);
 	if (consumer == NULL)
 		return NULL;
 	if (session == NULL) {
@@ -119,10 +119,10 @@ static bool state_fill(struct restoring *restoring, struct session *session,
 	derived = (const void *)(writers + stored->writer_count);
 	for (uint32_t i = 0; i < stored->writer_count; i++)
 		if (!writer_load(session, i, &writers[i]))
-			restoring->error = -ENOMEM;
+			restoring_memory_lacks(restoring);
 	for (uint32_t i = 0; i < stored->derived_count; i++)
 		if (!session_derived_add(session, &derived[i]))
-			restoring->error = -ENOMEM;
+			restoring_memory_lacks(restoring);
 	if (restoring->error != 0)
 		return false;
 	memcpy(live->labels, derived + stored->derived_count,
@@ -156,7 +156,7 @@ void restoring_session(struct restoring *restoring, struct cell cell)
 		if (state_fill(restoring, session, &cell)) {
 			if (session_list_add(&restoring->list, session))
 				return;
-			restoring->error = -ENOMEM;
+			restoring_memory_lacks(restoring);
 		}
 		session->live.metric_count = 0;
 		if (session->consumer->fd >= 0)
@@ -189,7 +189,7 @@ void restoring_finished(struct restoring *restoring, struct cell cell)
 	session_forget(session);
 	session->published.document = malloc((size_t)finished.size);
 	if (session->published.document == NULL || !session_list_add(&restoring->list, session)) {
-		restoring->error = -ENOMEM;
+		restoring_memory_lacks(restoring);
 		session_free(session);
 		goto left_out;
 	}

@@ -226,10 +226,10 @@ static void quantile_find(struct window_quantile *quantile, struct window_scratc
 	uint32_t first = quantile->below - below, second = quantile->next - below;
 	uint32_t reach = quantile->reach;
 	const uint32_t ranks[4] = {
-		first > reach ? first - reach : 0,
+		quantile_from(first, reach),
 		first,
 		second,
-		count - 1 - second > reach ? second + reach : count - 1,
+		quantile_to(second, reach, count),
 	};
 	uint32_t found[4];
 

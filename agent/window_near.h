@@ -17,6 +17,17 @@ struct window_quantile {
 	uint64_t high;
 };
 
+/* The ranks, of so many, that its two may be at the next time. */
+static inline uint32_t quantile_from(uint32_t below, uint32_t reach)
+{
+	return below > reach ? below - reach : 0;
+}
+
+static inline uint32_t quantile_to(uint32_t next, uint32_t reach, uint32_t count)
+{
+	return count - 1 - next > reach ? next + reach : count - 1;
+}
+
 /*
  * Finds the samples of all quantiles, and minimum, maximum, mean and deviation, in one look at the
  * samples, if they are where `near` says; then notes in it where they are to be looked for next.

@@ -50,32 +50,23 @@ static void summarise_few(const struct window *w, uint32_t count, struct window_
 	summary->std = lifetime_std(&moments);
 }
 
-/* The ranks between which the quantiles are to be looked for the next time. */
-static uint32_t rank_from(const struct window_quantile *quantile)
-{
-	return quantile->below > quantile->reach ? quantile->below - quantile->reach : 0;
-}
-
-static uint32_t rank_to(const struct window_quantile *quantile, uint32_t count)
-{
-	return count - 1 - quantile->next > quantile->reach ? quantile->next + quantile->reach
-							    : count - 1;
-}
-
 /* Selects the quantiles' samples among all. */
 static void summarise_all(const struct window *w, uint32_t count, struct window_near *near,
 			  struct window_scratch *scratch, struct window_quantile quantiles[],
 			  struct window_summary *summary)
 {
+	uint32_t from[WINDOW_QUANTILES], to[WINDOW_QUANTILES];
 	struct wanted wanted = {0};
 
 	for (uint32_t i = 0; i < WINDOW_QUANTILES; i++) {
+		from[i] = quantile_from(quantiles[i].below, quantiles[i].reach);
+		to[i] = quantile_to(quantiles[i].next, quantiles[i].reach, count);
 		wanted_add(&wanted, quantiles[i].below);
 		wanted_add(&wanted, quantiles[i].next);
 		if (near == NULL)
 			continue;
-		wanted_add(&wanted, rank_from(&quantiles[i]));
-		wanted_add(&wanted, rank_to(&quantiles[i], count));
+		wanted_add(&wanted, from[i]);
+		wanted_add(&wanted, to[i]);
 	}
 	if (count <= SORT_MAX)
 		summarise_few(w, count, scratch, &wanted, summary);
@@ -88,8 +79,8 @@ static void summarise_all(const struct window *w, uint32_t count, struct window_
 		quantiles[i].high = wanted_result(&wanted, quantiles[i].next);
 		if (near == NULL)
 			continue;
-		near->low[i] = (uint32_t)wanted_result(&wanted, rank_from(&quantiles[i]));
-		near->high[i] = (uint32_t)wanted_result(&wanted, rank_to(&quantiles[i], count));
+		near->low[i] = (uint32_t)wanted_result(&wanted, from[i]);
+		near->high[i] = (uint32_t)wanted_result(&wanted, to[i]);
 	}
 }
 
@@ -99,6 +90,7 @@ void window_summarise(const struct window *w, struct window_near *near,
 	double *results[WINDOW_QUANTILES] = {&summary->p50, &summary->p95, &summary->p99};
 	struct window_quantile quantiles[WINDOW_QUANTILES];
 	uint32_t count = window_count(w);
+	bool lookable = !window_wide(w) && count > SORT_MAX;
 	struct rank ranks[WINDOW_QUANTILES];
 
 	*summary = (struct window_summary){.count = count};
@@ -115,12 +107,12 @@ void window_summarise(const struct window *w, struct window_near *near,
 		};
 	}
 	/* Of wide windows and of short ones it is not known where their quantiles were. */
-	if (window_wide(w) || count <= SORT_MAX)
+	if (!lookable)
 		summarise_all(w, count, NULL, scratch, quantiles, summary);
 	else if (near->folded == 0 ||
 		 !window_near_find(window_narrow(w), count, near, scratch, quantiles, summary))
 		summarise_all(w, count, near, scratch, quantiles, summary);
-	near->folded = window_wide(w) || count <= SORT_MAX ? 0 : w->folded;
+	near->folded = lookable ? w->folded : 0;
 	for (uint32_t i = 0; i < WINDOW_QUANTILES; i++)
 		*results[i] = rank_blend((double)quantiles[i].low, (double)quantiles[i].high,
 					 ranks[i].fraction);
