@@ -95,13 +95,15 @@ class One(Stream):
 
     def test_backlog(self):
         """What is aggregated, what waits and what was dropped are all that was tried."""
-        self.agent()
+        agent = self.agent()
+        self.suspend(agent)  # nothing is drained before all was tried
         self.report(self.producer("--id", "small", "--ring", "64", "--count", "1000", "--hold"))
-        self.wait_for(lambda: self.session("small"), "the session")
+        agent.send_signal(signal.SIGCONT)
+        self.aggregated("small", 64)
         line = self.until(self.watch("small"), lambda l: l["timers"]["value"]["count"] +
                           l["dropped"]["total"] + l["backlog"] == 1000)
-        self.assertGreater(line["dropped"]["total"], 0)
-        self.assertEqual(line["dropped"]["full"], line["dropped"]["total"])
+        self.assertEqual(line["dropped"]["full"], 1000 - 64)
+        self.assertEqual(line["dropped"]["total"], 1000 - 64)
         self.assertEqual(line["queue"]["capacity"], 64)
         self.assertEqual(line["queue"]["high_water"], 64)
 
