@@ -259,9 +259,9 @@ static void bytes_fetch(const void *bytes, size_t size)
 
 void slices_fetch(const struct slices *s)
 {
-	/* Up to the slices themselves, of which hardly any is looked at. */
+	/* Up to the slices of 1 s; of the coarser ones hardly any is looked at. */
 	if (s->store != NULL)
-		bytes_fetch(s->store, offsetof(struct slices_store, slices));
+		bytes_fetch(s->store, offsetof(struct slices_store, slices[SLICES_SECONDS]));
 }
 
 void slices_fetch_counters(const struct slices *s)
@@ -271,6 +271,8 @@ void slices_fetch_counters(const struct slices *s)
 	if (store == NULL)
 		return;
 	bytes_fetch(store->before.counters, slice_bytes(&store->before));
+	/* The second that is about to leave. */
+	bytes_fetch(store->slices[(s->now_s + 1) % SLICES_SECONDS].counters, FETCH_LINE);
 	for (size_t i = 0; i < SLICES_WINDOWS; i++)
 		bytes_fetch(store->totals[i].counters, slice_bytes(&store->totals[i]));
 }

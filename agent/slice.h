@@ -35,7 +35,8 @@ _Static_assert(sizeof(struct slice) == 48, "the fixed part of a slice is small")
 _Static_assert(HISTOGRAM_LENGTH_MAX < 1u << 12, "every index and length fits its bits");
 
 #define SLICES_LEVELS 3
-#define SLICES_COUNT (10 + 6 + 15) /* of all levels */
+#define SLICES_SECONDS 10                      /* of 1 s, which come first */
+#define SLICES_COUNT (SLICES_SECONDS + 6 + 15) /* of all levels */
 
 /* Which slices there are is looked at far more often than what is in them, so that stands apart. */
 struct slices_store {

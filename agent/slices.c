@@ -29,7 +29,7 @@ static const struct level {
 	uint32_t step_s;
 	uint32_t slices; /* as many as its longest window has */
 	uint32_t place;  /* in the store, of its first one */
-} levels[LEVELS] = {{1, 10, 0}, {10, 6, 10}, {60, LEVEL_SLICES_MAX, 16}};
+} levels[LEVELS] = {{1, SLICES_SECONDS, 0}, {10, 6, SLICES_SECONDS}, {60, LEVEL_SLICES_MAX, 16}};
 
 static const struct span {
 	uint32_t level;
