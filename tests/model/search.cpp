@@ -2,7 +2,7 @@
 /* search.cpp - runs the cases of a model (model.h) in Relacy, then each of its mutants. */
 #include <fstream>
 #include <iostream>
-#include <sstream>
+#include <streambuf>
 
 #include <relacy/relacy.hpp>
 
@@ -159,24 +159,40 @@ bool run(const struct model_case &which, uint64_t executions, std::ostream &said
 	return rl::simulate<suite>(params) && params.stop_iteration >= executions;
 }
 
-void print_indented(const std::string &text)
-{
-	std::istringstream lines(text);
+/* What Relacy has to tell, up to so much. Its operators new and delete are not those of the
+ * library, so a string's stream cannot grow while it tells. */
+struct told : std::streambuf {
+	char bytes[1 << 16];
 
-	for (std::string line; std::getline(lines, line);)
-		tap_diag("%s", line.c_str());
-}
+	told()
+	{
+		setp(bytes, bytes + sizeof bytes);
+	}
+
+	void print()
+	{
+		const char *line = bytes;
+
+		for (const char *at = bytes; at < pptr(); at++) {
+			if (*at != '\n')
+				continue;
+			tap_diag("%.*s", static_cast<int>(at - line), line);
+			line = at + 1;
+		}
+	}
+};
 
 void run_cases()
 {
 	uint64_t each = (model_executions + model_case_count - 1) / model_case_count;
 
 	for (size_t i = 0; i < model_case_count; i++) {
-		std::ostringstream said;
+		struct told told;
+		std::ostream said(&told);
 
 		if (!tap_ok(run(model_cases[i], each, said), "%s: %llu executions",
 			    model_cases[i].name, static_cast<unsigned long long>(each)))
-			print_indented(said.str());
+			told.print();
 	}
 }
 
