@@ -7,60 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
 #include "ahead.h"
-#include "encode.h"
 #include "log.h"
 #include "process.h"
-#include "put.h"
-#include "snapshot_log.h"
+#include "publish.h"
 
 #define LOG_SIZE_FIRST (1u << 20)
 #define BUSY_RATIO 0.01 /* of a processor */
 #define BUSY_NS 10000000000u
 #define NS_PER_S 1000000000u
 
-struct publisher {
-	struct agent *agent;
-	struct snapshot_log log;
-	struct window_scratch *scratch;
-	struct put_buffer buffer; /* the sessions that are encoded for this snapshot */
-	struct put_buffer prefix;
-	struct session_list list;               /* by start time */
-	uint32_t capacity;                      /* of the two that follow */
-	struct shmbus_snapshot_extent *extents; /* 1 + 2 for each session */
-	uint8_t *ages;
-	uint64_t next_ns;
-	uint64_t cpu_ns; /* of the agent, at the last snapshot */
-	uint64_t cpu_at_ns;
-	uint64_t busy_since_ns; /* the CPU ratio has been above its limit; 0: it has not */
-	bool busy_said;
-	uint32_t failures; /* snapshots in a row that could not be published */
-	struct encode_agent numbers;
-};
-
 /* ---- the list of sessions ---- */
-
-/* Room for what a document lists of so many sessions. */
-static bool extents_reserve(struct publisher *publisher, uint32_t count)
-{
-	uint32_t capacity = count + count / 4 + 64;
-	void *extents, *ages;
-
-	if (publisher->capacity >= count)
-		return true;
-	extents = realloc(publisher->extents,
-			  (1 + 2 * (size_t)capacity) * sizeof *publisher->extents);
-	if (extents != NULL)
-		publisher->extents = extents;
-	ages = realloc(publisher->ages, (size_t)capacity * ENCODE_AGE_SIZE);
-	if (ages != NULL)
-		publisher->ages = ages;
-	if (extents == NULL || ages == NULL)
-		return false;
-	publisher->capacity = capacity;
-	return true;
-}
 
 /* Under rcu_read_lock(), as long as the list is used. False: without memory it lacks some, until
  * it is made again. */
@@ -140,58 +97,16 @@ static void session_encode(struct publisher *publisher, struct session *session)
 	struct session_published *published = &session->published;
 	msgpack_packer packer;
 
+	/* Until it is in the document. */
+	session->committed.dirty = true;
+	put_buffer_clear(&publisher->buffer);
 	msgpack_packer_init(&packer, &publisher->buffer, put_buffer_write);
 	published->process_version =
 		atomic_load_explicit(&session->process.version, memory_order_relaxed);
-	published->pending_offset = publisher->buffer.bytes.size;
 	published->bytes = session_bytes(session);
 	published->keys = encode_session(&packer, session, publisher->scratch);
-	published->size = publisher->buffer.bytes.size - published->pending_offset;
-	published->pending = true;
-	session->committed.dirty = false;
+	document_add(publisher, session);
 	publisher->numbers.encoded_sessions++;
-}
-
-/* A finished session's numbers are in the log for good: with the next checkpoint they are saved,
- * and the rest of its memory goes. */
-static void session_finish(struct publisher *publisher, struct session *session)
-{
-	if (session->published.final || session->committed.state < SESSION_ENDED ||
-	    atomic_load_explicit(&session->stage, memory_order_acquire) != SESSION_GONE)
-		return;
-	session->published.final = true;
-	recent_add(&publisher->agent->recent, session);
-	session->published.document = malloc((size_t)session->published.size);
-	if (session->published.document != NULL)
-		memcpy(session->published.document,
-		       snapshot_log_bytes(&publisher->log, session->published.position),
-		       (size_t)session->published.size);
-}
-
-/* What was encoded goes into the log; what has grown old in it goes to its end again. */
-static void sessions_append(struct publisher *publisher)
-{
-	for (uint32_t i = 0; i < publisher->list.count; i++) {
-		struct session *session = publisher->list.sessions[i];
-		struct session_published *published = &session->published;
-
-		if (published->waiting) {
-			published->position = snapshot_log_append(
-				&publisher->log, published->document, published->size);
-			free(published->document);
-			published->document = NULL;
-		} else if (published->pending)
-			published->position = snapshot_log_append(&publisher->log,
-								  publisher->buffer.bytes.data +
-									  published->pending_offset,
-								  published->size);
-		else if (snapshot_log_old(&publisher->log, published->position))
-			published->position = snapshot_log_forward(
-				&publisher->log, published->position, published->size);
-		published->waiting = false;
-		published->pending = false;
-		session_finish(publisher, session);
-	}
 }
 
 static void session_count(struct publisher *publisher, const struct session *session)
@@ -220,13 +135,15 @@ static void sessions_pass(struct publisher *publisher, uint64_t second, bool due
 		/* Of one without news little is looked at. */
 		if (next != NULL && !next->committed.dirty)
 			next = NULL;
+		if (i + 2 < list->count)
+			ahead_session(list->sessions[i + 2]);
 		if (next != NULL)
-			ahead_session(next);
+			ahead_metrics(next);
 		session_slices_advance(session, second);
 		if (next != NULL)
 			ahead_slices(next, UINT32_MAX);
 		if (due) {
-			if (must_encode(session))
+			if (publisher->error == 0 && must_encode(session))
 				session_encode(publisher, session);
 			session_count(publisher, session);
 		}
@@ -244,7 +161,6 @@ static void sessions_encode(struct publisher *publisher, uint64_t second)
 	numbers->sessions_active = 0;
 	numbers->memory_bytes = 0;
 	totals_gauges_reset(&publisher->agent->totals);
-	put_buffer_clear(&publisher->buffer);
 	sessions_pass(publisher, second, true);
 	numbers->sessions_ended = agent->checkpoint.numbers.sessions_ended;
 	numbers->sessions_lost = agent->checkpoint.numbers.sessions_lost;
@@ -295,124 +211,24 @@ static void prefix_encode(struct publisher *publisher)
 	encode_prefix(&packer, publisher->agent, &publisher->numbers, publisher->scratch);
 }
 
-/* The sessions' extents, each after the few bytes with its age. */
-static void extents_list(struct publisher *publisher, uint64_t now_ns)
-{
-	uint64_t ages_at;
-
-	for (uint32_t i = 0; i < publisher->list.count; i++) {
-		const struct session *session = publisher->list.sessions[i];
-		uint64_t sign_ns = session->committed.sign_ns;
-
-		encode_session_age(publisher->ages + i * (size_t)ENCODE_AGE_SIZE,
-				   session->published.keys,
-				   now_ns > sign_ns ? now_ns - sign_ns : 0);
-	}
-	ages_at = snapshot_log_append(&publisher->log, publisher->ages,
-				      publisher->list.count * (uint64_t)ENCODE_AGE_SIZE);
-	for (uint32_t i = 0; i < publisher->list.count; i++) {
-		struct shmbus_snapshot_extent *extent = &publisher->extents[1 + 2 * (size_t)i];
-
-		extent[0].position = ages_at + i * (uint64_t)ENCODE_AGE_SIZE;
-		extent[0].size = ENCODE_AGE_SIZE;
-		extent[1].position = publisher->list.sessions[i]->published.position;
-		extent[1].size = publisher->list.sessions[i]->published.size;
-	}
-}
-
-/* What a tick can write at most: the whole document, its ages and its index. */
-static uint64_t document_size(const struct publisher *publisher)
-{
-	uint64_t bytes = publisher->prefix.bytes.size + sizeof(struct shmbus_snapshot_index) +
-			 2 * sizeof(struct shmbus_snapshot_extent) + SHMBUS_LINE_SIZE;
-
-	for (uint32_t i = 0; i < publisher->list.count; i++)
-		bytes += publisher->list.sessions[i]->published.size + 8 + ENCODE_AGE_SIZE +
-			 2 * sizeof(struct shmbus_snapshot_extent);
-	return bytes;
-}
-
-/* Makes sure that a tick writes at most a quarter of the log, so that nothing of the newest
- * document, and little of the one before, is overwritten. */
-static int log_reserve(struct publisher *publisher)
-{
-	uint64_t needed = 4 * document_size(publisher);
-	int error;
-
-	if (needed <= publisher->log.size)
-		return 0;
-	error = snapshot_log_grow(&publisher->log, needed);
-	if (error != 0)
-		return error;
-	for (uint32_t i = 0; i < publisher->list.count; i++) {
-		struct session_published *published = &publisher->list.sessions[i]->published;
-
-		if (!published->pending && !published->waiting)
-			published->position = snapshot_log_carry(
-				&publisher->log, published->position, published->size);
-	}
-	snapshot_log_leave(&publisher->log);
-	return 0;
-}
-
-static const char *room_advice(int error)
-{
-	return error == -ENOSPC  ? "free space in /dev/shm"
-	       : error == -EROFS ? "mount /dev/shm writable"
-				 : "trying again at each tick";
-}
-
-/* What is encoded waits: sessions stay pending and are encoded again. */
-static void publish_failed(struct publisher *publisher, int error)
-{
-	publisher->numbers.publish_failures++;
-	if (publisher->failures++ == 0)
-		log_line("cannot publish: %s; %s", strerror(-error), room_advice(error));
-	for (uint32_t i = 0; i < publisher->list.count; i++)
-		publisher->list.sessions[i]->committed.dirty |=
-			publisher->list.sessions[i]->published.pending;
-}
-
 static void document_publish(struct publisher *publisher, uint64_t now_ns, bool whole)
 {
 	struct encode_agent *numbers = &publisher->numbers;
-	uint64_t written;
-	int error;
 
 	numbers->seq = publisher->log.seq + 1;
 	numbers->time_unix_ns = clock_unix_ns();
 	numbers->interval_ns = publisher->agent->options.interval_ns;
 	self_measure(publisher, now_ns);
+	publisher->error = whole ? 0 : -ENOMEM;
+	document_begin(publisher);
 	sessions_encode(publisher, now_ns / NS_PER_S);
 	prefix_encode(publisher);
-	/* A document that lacks something is none. */
-	if (!whole || publisher->buffer.cut || publisher->prefix.cut)
-		error = -ENOMEM;
-	else
-		error = log_reserve(publisher);
-	if (error != 0) {
-		publish_failed(publisher, error);
+	if (document_end(publisher, now_ns) != 0)
 		return;
-	}
-	if (publisher->failures != 0)
-		log_line("publishing again, after %u snapshots were not", publisher->failures);
-	publisher->failures = 0;
-	written = publisher->log.position;
-	sessions_append(publisher);
-	publisher->extents[0].size = publisher->prefix.bytes.size;
-	publisher->extents[0].position = snapshot_log_append(
-		&publisher->log, publisher->prefix.bytes.data, publisher->prefix.bytes.size);
-	extents_list(publisher, now_ns);
-	error = snapshot_log_publish(&publisher->log, publisher->extents,
-				     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns,
-				     now_ns, numbers->interval_ns);
-	if (error != 0) {
-		log_line("cannot make the snapshot in /dev/shm: %s", strerror(-error));
-		agent_fail(publisher->agent);
-	}
 	numbers->drain_lag_ns = 0;
-	numbers->publish_bytes = publisher->log.position - written;
+	numbers->publish_bytes = publisher->written + publisher->log.written;
 	numbers->publish_ns = clock_monotonic_ns() - now_ns;
+	snapshot_log_touch(&publisher->log);
 }
 
 static void tick(struct publisher *publisher)

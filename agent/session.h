@@ -172,11 +172,10 @@ struct session_committed {
 /* Where the session's part of the document stands in the snapshot's log. */
 struct session_published {
 	uint64_t position;
-	uint64_t size;  /* 0: not encoded yet */
+	uint64_t size;  /* 0: it has to be encoded */
 	uint32_t keys;  /* in its map */
 	uint64_t bytes; /* of memory that the agent had for it, as last encoded */
-	bool pending;   /* encoded for this snapshot, and not in the log yet */
-	uint64_t pending_offset;
+	bool pending;   /* encoded for the document that is being made */
 	bool final;     /* ended or lost, and encoded for the last time */
 	void *document; /* with `final`: what was encoded, until it is saved or in the log */
 	bool waiting;   /* it is not in the log yet */

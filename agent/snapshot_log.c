@@ -49,8 +49,8 @@ static int file_replace(struct snapshot_log *log, uint64_t size)
 
 	if (fd < 0)
 		return fd;
-	/* Its memory is reserved. That is mapped as it is written: of a log that has just become
-	 * larger a quarter now, and the rest when nobody waits for a first snapshot. */
+	/* Its memory is reserved. It is mapped as it is written, and ahead of that once a first
+	 * document is there: nobody waits then. */
 	map = mmap(NULL, LOG_OFFSET + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	error = map == MAP_FAILED ? -errno : 0;
 	close(fd);
@@ -67,6 +67,7 @@ static int file_replace(struct snapshot_log *log, uint64_t size)
 	log->bytes = (uint8_t *)map + LOG_OFFSET;
 	log->size = size;
 	log->position = SHMBUS_LINE_SIZE; /* 0 means none */
+	log->touched = 0;
 	log->placed = false;
 	return 0;
 
@@ -145,43 +146,49 @@ bool snapshot_log_old(const struct snapshot_log *log, uint64_t position)
 	return log->position - position > log->size / 2;
 }
 
-/* Finds room for `size` bytes in one piece, and tells readers what is about to go. */
-static uint8_t *room(struct snapshot_log *log, uint64_t size)
+/* Takes room for `size` bytes in one piece, and tells readers what is about to go. Returns where it
+ * is in the log. */
+static uint64_t room_take(struct snapshot_log *log, uint64_t size)
 {
 	uint64_t offset = log->position & (log->size - 1);
-	uint64_t end;
+	uint64_t position, end, reclaimed;
 
-	if (size > log->size - offset)
-		log->position += log->size - offset;
-	end = log->position + size;
-	if (end > log->size) {
+	position = log->position + (size > log->size - offset ? log->size - offset : 0);
+	end = position + size;
+	reclaimed = atomic_load_explicit(&log->header->reclaimed, memory_order_relaxed);
+	/* What was reclaimed for something that was undone stays so: it has been written over. */
+	if (end > log->size && end - log->size > reclaimed) {
 		atomic_store_explicit(&log->header->reclaimed, end - log->size,
 				      memory_order_relaxed);
 		/* R-reclaim release fence: who sees a byte written below sees `reclaimed` too;
 		 * pairs with A-reclaim in libshm/src/snapshot.c. */
 		atomic_thread_fence(memory_order_release);
 	}
-	return log->bytes + (log->position & (log->size - 1));
+	size = (size + 7) & ~7ull;
+	log->position = position + size;
+	log->written += size;
+	return position;
+}
+
+static uint8_t *bytes_at(const struct snapshot_log *log, uint64_t position)
+{
+	return log->bytes + (position & (log->size - 1));
 }
 
 uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64_t size)
 {
-	uint8_t *to = room(log, size);
-	uint64_t position = log->position;
+	uint64_t position = room_take(log, size);
 
-	memcpy(to, bytes, (size_t)size);
-	log->position += (size + 7) & ~7ull;
+	memcpy(bytes_at(log, position), bytes, (size_t)size);
 	return position;
 }
 
 uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint64_t size)
 {
-	const uint8_t *from = log->bytes + (position & (log->size - 1));
-	uint8_t *to = room(log, size);
-	uint64_t forwarded = log->position;
+	const uint8_t *from = bytes_at(log, position);
+	uint64_t forwarded = room_take(log, size);
 
-	memmove(to, from, (size_t)size);
-	log->position += (size + 7) & ~7ull;
+	memmove(bytes_at(log, forwarded), from, (size_t)size);
 	return forwarded;
 }
 
@@ -208,15 +215,28 @@ int snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_
 		.extent_count = count,
 	};
 	uint64_t size = count * sizeof *extents;
-	uint8_t *to = room(log, sizeof index + size);
-	uint64_t position = log->position;
+	uint64_t position = room_take(log, sizeof index + size);
+	uint8_t *to = bytes_at(log, position);
 
 	for (uint64_t i = 0; i < count; i++)
 		index.document_size += extents[i].size;
 	memcpy(to, &index, sizeof index);
 	memcpy(to + sizeof index, extents, (size_t)size);
-	log->position += sizeof index + size;
 	/* R-index release: the document is whole; pairs with A-index in libshm/src/snapshot.c. */
 	atomic_store_explicit(&log->header->index, position, memory_order_release);
 	return log->placed ? 0 : file_place(log);
+}
+
+void snapshot_log_touch(struct snapshot_log *log)
+{
+	uint64_t from = log->touched > log->position ? log->touched : log->position;
+	uint64_t to = log->position + log->size / 4;
+
+	from &= ~(uint64_t)(LOG_OFFSET - 1);
+	to = to < log->size ? to : log->size;
+	if (from >= to)
+		return;
+	/* Where the kernel has no such thing, pages are mapped one after the other. */
+	madvise(log->bytes + from, to - from, MADV_POPULATE_WRITE);
+	log->touched = to;
 }

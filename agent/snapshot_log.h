@@ -25,7 +25,10 @@ struct snapshot_log {
 	struct shmbus_snapshot_header *header;
 	uint8_t *bytes;
 	uint64_t size;     /* of the log: a power of two */
-	uint64_t position; /* bytes ever written */
+	uint64_t position; /* where the next byte goes, counted from the file's beginning */
+	uint64_t written;  /* bytes since snapshot_log_begin() */
+	uint64_t held;     /* where snapshot_log_undo() goes back to */
+	uint64_t touched;  /* bytes of it whose pages are mapped, of those to be written next */
 	bool placed;       /* under its name */
 	uint64_t seq;      /* of the newest document; goes on from the last agent's */
 	/* While the log moves to a larger file: the one before. */
@@ -49,6 +52,32 @@ int snapshot_log_grow(struct snapshot_log *log, uint64_t size);
 uint64_t snapshot_log_carry(struct snapshot_log *log, uint64_t position, uint64_t size);
 void snapshot_log_leave(struct snapshot_log *log);
 
+/*
+ * A document begins. All that is written for it should be roomy, at most a quarter of the log: then
+ * nothing of the newest document is overwritten. What is appended after the last of begin and hold
+ * can be undone, for as long as the document is not published.
+ */
+static inline void snapshot_log_hold(struct snapshot_log *log)
+{
+	log->held = log->position;
+}
+
+static inline void snapshot_log_begin(struct snapshot_log *log)
+{
+	log->written = 0;
+	snapshot_log_hold(log);
+}
+
+static inline bool snapshot_log_roomy(const struct snapshot_log *log, uint64_t bytes)
+{
+	return log->written + bytes <= log->size / 4;
+}
+
+static inline void snapshot_log_undo(struct snapshot_log *log)
+{
+	log->position = log->held;
+}
+
 /* Appends bytes and says where; `size` is at most a quarter of the log. */
 uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64_t size);
 
@@ -61,7 +90,7 @@ static inline const uint8_t *snapshot_log_bytes(const struct snapshot_log *log, 
 	return log->bytes + (position & (log->size - 1));
 }
 
-/* Whether an extent is so old that it must be forwarded before this tick's writing. */
+/* Whether an extent is so old that it must be forwarded before a document is written. */
 bool snapshot_log_old(const struct snapshot_log *log, uint64_t position);
 
 /* Makes the document of these extents the newest, and puts its file in place where that is new.
@@ -69,5 +98,9 @@ bool snapshot_log_old(const struct snapshot_log *log, uint64_t position);
 int snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_extent *extents,
 			 uint64_t count, uint64_t time_unix_ns, uint64_t time_monotonic_ns,
 			 uint64_t interval_ns);
+
+/* Maps the pages of a new log that the next document will be written to, all at once, which takes
+ * less time than one after the other and is no part of publishing. */
+void snapshot_log_touch(struct snapshot_log *log);
 
 #endif /* SHMBUS_AGENT_SNAPSHOT_LOG_H */

@@ -110,6 +110,18 @@ static void publish_all(void)
 		publish(number, append(number));
 }
 
+/* Documents fail in between, over more of the log than the next one takes. */
+static void publish_some(void)
+{
+	for (uint64_t number = 2; number <= DOCUMENTS; number++) {
+		snapshot_log_begin(&snapshots);
+		for (uint32_t i = 0; i < 3; i++)
+			append(UINT64_MAX);
+		snapshot_log_undo(&snapshots);
+		publish(number, append(number));
+	}
+}
+
 /* Returns the number of the document, 0 for none. */
 static uint64_t look(void)
 {
@@ -146,13 +158,14 @@ static void newest(void)
 
 const struct model_case model_cases[] = {
 	{"documents round and round", begin, {publish_all, read_all}, newest},
+	{"documents undone", begin, {publish_some, read_all}, newest},
 };
 const size_t model_case_count = sizeof model_cases / sizeof model_cases[0];
 
 const struct model_edge model_edges[] = {
 	{"R-index", "snapshot_log_publish", MODEL_RELEASE},
 	{"A-index", "document_try", MODEL_ACQUIRE},
-	{"R-reclaim", "room", MODEL_RELEASE},
+	{"R-reclaim", "room_take", MODEL_RELEASE},
 	{"A-reclaim", "intact", MODEL_ACQUIRE},
 };
 const size_t model_edge_count = sizeof model_edges / sizeof model_edges[0];
