@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct bench_options {
 	bool full;             /* more rounds, longer ones */
@@ -143,8 +144,9 @@ double bench_quantile(double *values, size_t count, double q);
 void *bench_shared_alloc(size_t size);
 void bench_shared_free(void *memory, size_t size);
 
-/* A name for a bus of this process' own. */
+/* A name for a bus of this process' own, or of another's. */
 void bench_bus_name(char *out, size_t size);
+void bench_bus_name_of(pid_t process, char *out, size_t size);
 
 /*
  * Runs two functions at once: consume() in a child on the consumer's processor, produce() here

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keeper.h"
 #include "machine.h"
 
 /* One line a part. */
@@ -150,29 +151,43 @@ static int part_run(struct bench *bench, const struct bench_part *part)
 	return error;
 }
 
-int main(int argc, char **argv)
-{
-	struct bench_options options;
-	struct bench *bench;
-	int result = options_parse(argc, argv, &options), error = 0;
+struct run {
+	const struct bench_options *options;
+	char **names; /* of parts; NULL after the last, or none: the usual ones */
+};
 
-	if (result)
-		return result > 0 ? 0 : 2;
-	for (int i = optind; i < argc; i++)
-		if (!part_find(argv[i]))
-			return 2;
-	result = bench_create(&options, &bench);
-	if (result) {
-		fprintf(stderr, "shmbus-bench: %s\n", strerror(-result));
+static int run(void *data)
+{
+	const struct run *run = data;
+	struct bench *bench;
+	int error = bench_create(run->options, &bench);
+
+	if (error) {
+		fprintf(stderr, "shmbus-bench: %s\n", strerror(-error));
 		return 1;
 	}
 	bench_header_print(bench);
-	for (int i = optind; i < argc; i++)
-		error |= part_run(bench, part_find(argv[i]));
-	for (size_t i = 0; optind == argc && i < PARTS; i++)
+	for (char **name = run->names; *name; name++)
+		error |= part_run(bench, part_find(*name));
+	for (size_t i = 0; !run->names[0] && i < PARTS; i++)
 		if (parts[i]->by_default)
 			error |= part_run(bench, parts[i]);
 	error |= bench_report_write(bench);
 	bench_destroy(bench);
 	return error ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_options options;
+	struct run all = {.options = &options};
+	int result = options_parse(argc, argv, &options);
+
+	if (result)
+		return result > 0 ? 0 : 2;
+	all.names = argv + optind;
+	for (char **name = all.names; *name; name++)
+		if (!part_find(*name))
+			return 2;
+	return keeper_run(run, &all);
 }

@@ -157,9 +157,14 @@ void bench_shared_free(void *memory, size_t size)
 		munmap(memory, size);
 }
 
+void bench_bus_name_of(pid_t process, char *out, size_t size)
+{
+	snprintf(out, size, "bench-%d", (int)process);
+}
+
 void bench_bus_name(char *out, size_t size)
 {
-	snprintf(out, size, "bench-%d", (int)getpid());
+	bench_bus_name_of(getpid(), out, size);
 }
 
 struct gate {

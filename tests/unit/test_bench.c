@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* test_bench.c - the benchmark's statistics. */
+/* test_bench.c - the benchmark's statistics, and what it leaves behind. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <shmbus/layout.h>
 
 #include "bench.h"
+#include "keeper.h"
 
 Test(bench, quantiles_are_interpolated)
 {
@@ -154,4 +162,95 @@ Test(bench, a_loop_that_goes_wrong_ends_the_round)
 	wrong = 13;
 	cr_assert_eq(bench_loops_run(loops, 2, &wrong, 10, ns), -EBADMSG);
 	cr_assert_eq(calls[1], 13);
+}
+
+static int status_give(void *data)
+{
+	return *(int *)data;
+}
+
+Test(bench, the_keeper_returns_the_status)
+{
+	int status = 3;
+
+	cr_assert_eq(keeper_run(status_give, &status), 3);
+}
+
+/* What another process needs to know of one that is killed. */
+struct killed {
+	char bus[SHMBUS_BUS_SIZE];
+	pid_t helper;
+};
+
+static void segment_name(char *out, size_t size, const char *bus, const char *rest)
+{
+	snprintf(out, size, "/" SHMBUS_PREFIX "%s%s", bus, rest);
+}
+
+static void segment_make(const char *bus, const char *rest)
+{
+	char name[80];
+
+	segment_name(name, sizeof name, bus, rest);
+	close(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+}
+
+static bool segment_there(const char *bus, const char *rest)
+{
+	char name[80];
+	int fd;
+
+	segment_name(name, sizeof name, bus, rest);
+	fd = shm_open(name, O_RDONLY, 0);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Has a segment; its helper makes another one when it ends. Then it asks to be ended. */
+static int segments_have(void *data)
+{
+	struct killed *killed = data;
+	int pipes[2];
+	sigset_t term;
+	pid_t helper;
+
+	bench_bus_name(killed->bus, sizeof killed->bus);
+	segment_make(killed->bus, ".s.0000000000000001");
+	segment_make(killed->bus, "0.s.0000000000000001"); /* of another bus */
+	if (pipe(pipes) != 0)
+		return 1;
+	helper = fork();
+	if (helper == 0) {
+		sigemptyset(&term);
+		sigaddset(&term, SIGTERM);
+		sigprocmask(SIG_BLOCK, &term, NULL);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		(void)!write(pipes[1], "", 1);
+		sigwaitinfo(&term, NULL);
+		usleep(50000);
+		segment_make(killed->bus, ".checkpoint");
+		_exit(0);
+	}
+	killed->helper = helper;
+	(void)!read(pipes[0], pipes, 1);
+	kill(getppid(), SIGINT);
+	pause();
+	return 1;
+}
+
+Test(bench, what_is_interrupted_leaves_nothing, .timeout = 30)
+{
+	struct killed *killed = bench_shared_alloc(sizeof *killed);
+	char other[80];
+
+	cr_assert_not_null(killed);
+	cr_assert_eq(keeper_run(segments_have, killed), 128 + SIGTERM);
+	cr_assert_not(segment_there(killed->bus, ".s.0000000000000001"));
+	cr_assert_not(segment_there(killed->bus, ".checkpoint"));
+	cr_assert_eq(kill(killed->helper, 0), -1, "it has ended");
+	cr_assert(segment_there(killed->bus, "0.s.0000000000000001"));
+	segment_name(other, sizeof other, killed->bus, "0.s.0000000000000001");
+	shm_unlink(other);
+	bench_shared_free(killed, sizeof *killed);
 }
