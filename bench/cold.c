@@ -3,7 +3,8 @@
  * cold.c - what a record costs a thread that did much else since the last one: 4 or 16 MiB of
  * memory are read and written between two, so that nothing of the ring, of the writer or of the
  * code is left in the small caches. Each record is timed alone, until its stores are seen by
- * all; a measurement of nothing is taken away.
+ * all; a measurement of nothing is taken away. Each round has a session and memory of its own:
+ * which of their pages get into each other's way in a cache is chance.
  */
 #include "bench.h"
 
@@ -45,7 +46,7 @@ static uint64_t once(struct subject *subject, int what, uint64_t i)
 }
 
 /* The median of each, in turn; nanoseconds. */
-static void round_run(struct cold *cold, double ns[SUBJECTS])
+static void times_take(const struct cold *cold, double ns[SUBJECTS])
 {
 	double times[SUBJECTS][TIMES];
 
@@ -59,7 +60,22 @@ static void round_run(struct cold *cold, double ns[SUBJECTS])
 	}
 	for (int what = 0; what < SUBJECTS; what++)
 		ns[what] = bench_quantile(times[what], TIMES, 0.5);
-	subject_drain(cold->subject);
+}
+
+static int round_run(size_t size, double ns[SUBJECTS])
+{
+	struct cold cold = {.size = size, .memory = bench_shared_alloc(size)};
+	int error;
+
+	if (!cold.memory)
+		return -ENOMEM;
+	error = subject_create(SUBJECT_CAPACITY, &cold.subject);
+	if (!error) {
+		times_take(&cold, ns);
+		subject_destroy(cold.subject);
+	}
+	bench_shared_free(cold.memory, size);
+	return error;
 }
 
 static void rounds_report(struct bench *bench, size_t mib, double ns[][SUBJECTS], size_t count)
@@ -90,40 +106,32 @@ static void rounds_report(struct bench *bench, size_t mib, double ns[][SUBJECTS]
 	bench_figure(bench, id, what, "x", samples, count);
 }
 
-static int size_run(struct bench *bench, struct cold *cold, size_t mib)
+static int size_run(struct bench *bench, size_t mib)
 {
 	static double ns[ROUNDS_MAX][SUBJECTS];
 	size_t count = bench_rounds(bench, 11, ROUNDS_MAX);
+	int error = round_run(mib << 20, ns[0]); /* warm-up */
 
-	cold->size = mib << 20;
-	cold->memory = bench_shared_alloc(cold->size);
-	if (!cold->memory)
-		return -ENOMEM;
-	round_run(cold, ns[0]); /* warm-up */
-	for (size_t round = 0; round < count; round++) {
+	for (size_t round = 0; !error && round < count; round++) {
 		bench_progress(bench, "%zu MiB, round %zu of %zu", mib, round + 1, count);
-		round_run(cold, ns[round]);
+		error = round_run(mib << 20, ns[round]);
 	}
-	bench_shared_free(cold->memory, cold->size);
-	rounds_report(bench, mib, ns, count);
-	return 0;
+	if (!error)
+		rounds_report(bench, mib, ns, count);
+	return error;
 }
 
 static int cold_run(struct bench *bench)
 {
-	struct cold cold = {0};
 	struct bench_cpus cpus;
 	int error = bench_cpus_find(&cpus);
 
-	if (!error)
-		error = subject_create(SUBJECT_CAPACITY, &cold.subject);
 	if (error)
 		return error;
 	bench_cpu_pin(cpus.producer);
 	for (size_t i = 0; !error && i < sizeof(sizes_mib) / sizeof(sizes_mib[0]); i++)
-		error = size_run(bench, &cold, sizes_mib[i]);
+		error = size_run(bench, sizes_mib[i]);
 	bench_cpu_unpin();
-	subject_destroy(cold.subject);
 	return error;
 }
 
