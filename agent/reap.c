@@ -22,6 +22,7 @@
 #define PROCESS_PER_SWEEP 16 /* about 10 us each: 0.1 % of a core */
 
 struct sweep {
+	struct session_list list; /* the table has room for many times as many */
 	uint64_t now_ns;
 	uint64_t number;
 	struct process_looks looks;
@@ -146,16 +147,13 @@ static void look(struct agent *agent, struct session *session, struct sweep *swe
 
 static void sweep_run(struct agent *agent, struct sweep *sweep)
 {
-	struct cds_lfht_iter iterator;
-	struct session *session;
-
 	sweep->now_ns = clock_monotonic_ns();
 	sweep->looks = (struct process_looks){.budget = PROCESS_PER_SWEEP};
 	rcu_read_lock();
-	registry_for_each(&agent->registry, iterator, session)
-	{
-		look(agent, session, sweep);
-	}
+	/* Without memory it lacks some until the next sweep; deaths are still heard of. */
+	session_list_update(&sweep->list, &agent->registry);
+	for (uint32_t i = 0; i < sweep->list.count; i++)
+		look(agent, sweep->list.sessions[i], sweep);
 	rcu_read_unlock();
 }
 
@@ -178,7 +176,7 @@ static void hints_follow(struct agent *agent)
 void *reap_thread(void *data)
 {
 	struct agent *agent = data;
-	struct sweep sweep = {0};
+	struct sweep sweep = {.list = SESSION_LIST_EMPTY};
 	uint64_t next_sweep = 0;
 
 	rcu_register_thread();
@@ -200,6 +198,7 @@ void *reap_thread(void *data)
 		}
 		event_wait(&agent->reap_event, seen, next_sweep);
 	}
+	session_list_free(&sweep.list);
 	rcu_unregister_thread();
 	return NULL;
 }

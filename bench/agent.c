@@ -14,6 +14,7 @@
 
 struct scenario {
 	const char *id; /* of the processor's part */
+	const char *memory_id;
 	const char *name;
 	uint32_t sessions;
 	uint32_t timers;
@@ -23,9 +24,10 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-	{"agent_cpu_100x1k_percent", "100x1k", 100, 8, 1000, false, 10},
-	{"agent.1000x1k_cpu_percent", "1000x1k", 1000, 8, 1000, false, 10},
-	{"agent.1000_idle_cpu_percent", "1000 idle", 1000, 8, 0, false, 10},
+	{"agent_cpu_100x1k_percent", "agent.100x1k_rss_mib", "100x1k", 100, 8, 1000, false, 10},
+	{"agent.1000x1k_cpu_percent", "agent.1000x1k_rss_mib", "1000x1k", 1000, 8, 1000, false, 10},
+	{"agent.1000_idle_cpu_percent", "agent.1000_idle_rss_mib", "1000 idle", 1000, 8, 0, false,
+	 10},
 };
 
 /* The rounds follow each other under one load: there is nothing to compare it with. */
@@ -34,7 +36,7 @@ static int scenario_measure(struct bench *bench, const struct scenario *scenario
 	size_t count = scenario->seconds < ROUNDS_MAX ? scenario->seconds : ROUNDS_MAX;
 	double percent[ROUNDS_MAX], before = 0, after = 0, resident, own;
 	uint64_t recorded, dropped;
-	char id[64], what[96];
+	char what[96];
 	int error = 0;
 
 	for (size_t round = 0; !error && round < count; round++) {
@@ -56,9 +58,8 @@ static int scenario_measure(struct bench *bench, const struct scenario *scenario
 	snprintf(what, sizeof(what), "%s, part of one processor", scenario->name);
 	bench_figure(bench, scenario->id, what, "%", percent, count);
 	resident /= 1024;
-	snprintf(id, sizeof(id), "agent.%s_rss_mib", scenario->name);
 	snprintf(what, sizeof(what), "%s, resident memory", scenario->name);
-	bench_figure(bench, id, what, "MiB", &resident, 1);
+	bench_figure(bench, scenario->memory_id, what, "MiB", &resident, 1);
 	bench_note(bench, "  %u sessions x %u timers, %u Hz %s, %u s: %llu samples, %llu dropped",
 		   scenario->sessions, scenario->timers, scenario->hz,
 		   scenario->all_timers ? "each timer" : "each session", scenario->seconds,
@@ -94,6 +95,7 @@ static int agent_run(struct bench *bench)
 	bench_cpu_pin(cpus.producer);
 	if (asked->sessions || asked->metrics || asked->rate_hz || asked->seconds) {
 		struct scenario own = {.id = "agent.cpu_percent",
+				       .memory_id = "agent.rss_mib",
 				       .name = "as asked",
 				       .sessions = asked->sessions ? asked->sessions : 1000,
 				       .timers = asked->metrics ? asked->metrics : 8,

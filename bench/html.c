@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bench.h"
 #include "plot.h"
 
 static const char *text_of(const json_t *object, const char *key)
@@ -72,18 +73,21 @@ static void machine_write(FILE *out, const json_t *report)
 
 static void goal_write(FILE *out, const json_t *figure)
 {
+	const struct bench_goal *goal = bench_goal_find(text_of(figure, "id"));
 	const json_t *met = json_object_get(figure, "met");
-	const char *sign =
-		json_is_true(json_object_get(figure, "at_least")) ? "\xe2\x89\xa5" : "\xe2\x89\xa4";
+	const char *sign = goal->at_least ? "\xe2\x89\xa5" : "\xe2\x89\xa4";
 
 	fputs("<tr>", out);
-	cell(out, "", text_of(figure, "what"));
+	cell(out, "", goal->what);
 	number_cell(out, figure, "value");
 	cell(out, "dim", text_of(figure, "unit"));
-	fprintf(out, "<td class=\"n\">%s %g</td><td class=\"n\">%s %g</td>", sign,
-		real_of(figure, "gate"), sign, real_of(figure, "stretch"));
+	fprintf(out, "<td class=\"n\">%s %g</td><td class=\"n\">%s %g</td>", sign, goal->gate, sign,
+		goal->stretch);
 	if (json_is_true(met))
-		cell(out, "good", "met");
+		cell(out, "good",
+		     bench_goal_met(goal, goal->stretch, real_of(figure, "value"))
+			     ? "met, and its stretch"
+			     : "met");
 	else if (json_is_false(met))
 		cell(out, "bad", "missed");
 	else

@@ -307,25 +307,27 @@ void load_record_all(struct load *load, uint32_t sessions)
 			load_record(load, s, t);
 }
 
+static void sleep_until(uint64_t ns)
+{
+	struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u),
+				.tv_nsec = (long)(ns % 1000000000u)};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
 void load_run(struct load *load, uint32_t hz, bool all_timers, double seconds)
 {
 	uint64_t next = bench_now_ns(), end = next + (uint64_t)(seconds * 1e9), turn = 0;
 	uint64_t period_ns = 1000000000u / (hz ? hz : 1);
 
-	if (hz == 0) {
-		sleep_ms((long)(seconds * 1000));
-		return;
-	}
-	for (; next < end; next += period_ns, turn++) {
-		struct timespec time = {.tv_sec = (time_t)(next / 1000000000u),
-					.tv_nsec = (long)(next % 1000000000u)};
-
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+	for (; hz != 0 && next < end; next += period_ns, turn++) {
+		sleep_until(next);
 		if (all_timers)
 			load_record_all(load, load->options.sessions);
 		for (uint32_t s = 0; !all_timers && s < load->options.sessions; s++)
 			load_record(load, s, (uint32_t)(turn % load->options.timers));
 	}
+	sleep_until(end);
 }
 
 void load_account(const struct load *load, uint64_t *recorded, uint64_t *dropped)

@@ -270,8 +270,11 @@ static void bar_write(FILE *out, const json_t *figure, const struct axis *x, dou
 	html_text(out, member_string(figure, "what"));
 	fprintf(out,
 		"</text><rect class=\"%s\" x=\"%g\" y=\"%g\" width=\"%.1f\" height=\"%g\"/>"
-		"<text x=\"%.1f\" y=\"%g\">%.3g</text>\n",
+		"<text x=\"%.1f\" y=\"%g\">%.*f</text>\n",
 		own ? "b0" : "b7", BAR_LEFT, y + 2, end - BAR_LEFT, BAR_STEP - 6, end + 6, y + 15,
+		value < 10    ? 2
+		: value < 100 ? 1
+			      : 0,
 		value);
 }
 
