@@ -50,22 +50,6 @@ static bool slices_advance_one(struct slices *slices, uint64_t second, const str
 	return slices_advance(slices, second, &series->histogram, &series->lifetime, peak);
 }
 
-static void session_slices_advance(struct session *session, uint64_t second)
-{
-	if (session->published.final)
-		return;
-	for (uint32_t i = 0; i < session->committed.metric_count; i++) {
-		struct metric *metric = session->metrics[i];
-
-		if (session->committed.dirty)
-			ahead_slices(session, i + 1);
-		if (metric->timer &&
-		    slices_advance_one(&metric->slices, second, &metric->committed,
-				       lifetime_peak_take(&metric->committed.lifetime)))
-			session->committed.dirty = true;
-	}
-}
-
 static void totals_slices_advance(struct publisher *publisher, uint64_t second)
 {
 	struct totals *totals = &publisher->agent->totals;
@@ -92,6 +76,36 @@ static bool must_encode(const struct session *session)
 		       atomic_load_explicit(&session->process.version, memory_order_relaxed);
 }
 
+/* Of a session without news its metrics are not even looked at. */
+static void session_slices_advance(struct session *session, uint64_t second)
+{
+	struct session_published *published = &session->published;
+	uint64_t due_s = UINT64_MAX;
+
+	if (published->final)
+		return;
+	if (!must_encode(session) && second < published->due_s) {
+		published->seen_s = second;
+		return;
+	}
+	for (uint32_t i = 0; i < session->committed.metric_count; i++) {
+		struct metric *metric = session->metrics[i];
+		uint64_t metric_due_s;
+
+		if (session->committed.dirty)
+			ahead_slices(session, i + 1);
+		if (!metric->timer)
+			continue;
+		slices_rest(&metric->slices, published->seen_s);
+		if (slices_advance_one(&metric->slices, second, &metric->committed,
+				       lifetime_peak_take(&metric->committed.lifetime)))
+			session->committed.dirty = true;
+		metric_due_s = slices_due(&metric->slices, metric->committed.lifetime.count);
+		due_s = metric_due_s < due_s ? metric_due_s : due_s;
+	}
+	published->due_s = due_s;
+}
+
 static void session_encode(struct publisher *publisher, struct session *session)
 {
 	struct session_published *published = &session->published;
@@ -104,6 +118,7 @@ static void session_encode(struct publisher *publisher, struct session *session)
 	published->process_version =
 		atomic_load_explicit(&session->process.version, memory_order_relaxed);
 	published->bytes = session_bytes(session);
+	published->valued = totals_gauges_any(session);
 	published->keys = encode_session(&packer, session, publisher->scratch);
 	document_add(publisher, session);
 	publisher->numbers.encoded_sessions++;
@@ -119,7 +134,8 @@ static void session_count(struct publisher *publisher, const struct session *ses
 	if (session->committed.state >= SESSION_ENDED)
 		return;
 	numbers->sessions_active++;
-	totals_gauges_merge(&publisher->agent->totals, session);
+	if (session->published.valued)
+		totals_gauges_merge(&publisher->agent->totals, session);
 }
 
 /* The one way through all sessions: time windows move on, and where a document is due what has

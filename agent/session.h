@@ -180,6 +180,9 @@ struct session_published {
 	void *document; /* with `final`: what was encoded, until it is saved or in the log */
 	bool waiting;   /* it is not in the log yet */
 	uint64_t process_version;
+	uint64_t due_s;  /* nothing leaves its time windows before this second, */
+	uint64_t seen_s; /* and up to this one they were left alone: nothing had come */
+	bool valued;     /* has values that the totals are made of at each snapshot */
 };
 
 struct session_process {

@@ -71,6 +71,22 @@ void slices_free(struct slices *s);
 bool slices_advance(struct slices *s, uint64_t second, const struct histogram *histogram,
 		    const struct lifetime *lifetime, uint64_t peak);
 
+/* Up to this second of that clock slices_advance() need not be called for a metric that has still
+ * so many samples, as long as slices_rest() is before the next call. */
+static inline uint64_t slices_due(const struct slices *s, uint64_t count)
+{
+	if (s->count != count)
+		return 0;
+	return s->due_s == UINT32_MAX ? UINT64_MAX : s->began_s + s->due_s;
+}
+
+/* Nothing had come up to this second, which was not due. */
+static inline void slices_rest(struct slices *s, uint64_t second)
+{
+	if (s->began_s != 0 && second > s->began_s + s->now_s)
+		s->now_s = (uint32_t)(second - s->began_s);
+}
+
 struct slices_summary {
 	uint64_t count;   /* if 0, mean and all below mean nothing */
 	uint128 sum;      /* exact */

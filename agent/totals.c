@@ -150,6 +150,17 @@ static void gauge_merge(struct total *total, const struct metric *metric)
 	}
 }
 
+bool totals_gauges_any(const struct session *session)
+{
+	for (uint32_t i = 0; i < session->committed.metric_count; i++) {
+		enum shmbus_kind kind = session->metrics[i]->entry.kind;
+
+		if (kind == SHMBUS_GAUGE || kind == SHMBUS_UPDOWN || kind == SHMBUS_STATESET)
+			return true;
+	}
+	return false;
+}
+
 void totals_gauges_merge(struct totals *totals, const struct session *session)
 {
 	(void)totals;

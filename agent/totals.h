@@ -59,4 +59,7 @@ struct total *totals_of(struct totals *totals, const struct shmbus_metric_entry 
 void totals_gauges_reset(struct totals *totals);
 void totals_gauges_merge(struct totals *totals, const struct session *session);
 
+/* Whether a session has anything to merge, ever. */
+bool totals_gauges_any(const struct session *session);
+
 #endif /* SHMBUS_AGENT_TOTALS_H */

@@ -189,6 +189,21 @@ static void expect_windows(const struct subject *subject)
 	}
 }
 
+static void expect_same(const struct subject *one, const struct subject *other)
+{
+	struct slices_summary ones[SLICES_WINDOWS], others[SLICES_WINDOWS];
+
+	slices_windows(&one->slices, ones);
+	slices_windows(&other->slices, others);
+	for (enum slices_window window = 0; window < SLICES_WINDOWS; window++) {
+		cr_assert_eq(ones[window].count, others[window].count);
+		cr_assert_eq(ones[window].sum, others[window].sum);
+		cr_assert_eq(ones[window].max, others[window].max);
+		cr_assert_eq(ones[window].span_ns, others[window].span_ns);
+		cr_assert_eq(ones[window].p99, others[window].p99);
+	}
+}
+
 static uint64_t counts_changed(const struct subject *subject)
 {
 	uint64_t hash = 0;
@@ -293,6 +308,59 @@ Test(slices, irregular)
 		}
 		subject_free(subject);
 	}
+}
+
+/* Left alone while nothing comes and nothing is due, as the publisher does with a session. */
+Test(slices, left_alone)
+{
+	uint64_t state = 99;
+
+	for (int run = 1; run < 9; run++) {
+		struct subject *subject = subject_new(run);
+		struct subject *alone = subject_new(run);
+		uint64_t due_s = 0, seen_s = 0;
+		uint32_t looks = 0;
+
+		for (uint32_t second = 1; second < 6000; second += 1 + (run % 3 == 0)) {
+			bool came = random_next(&state) % 50 == 0;
+
+			if (came) {
+				uint64_t value = random_next(&state) >> 40;
+
+				subject_record(subject, value);
+				subject_record(alone, value);
+			}
+			subject_advance(subject, second);
+			if (!came && alone->began_s + second < due_s) {
+				seen_s = alone->began_s + second;
+				continue;
+			}
+			slices_rest(&alone->slices, seen_s);
+			subject_advance(alone, second);
+			due_s = slices_due(&alone->slices, alone->lifetime.count);
+			looks++;
+			expect_same(subject, alone);
+		}
+		cr_assert_lt(looks, 6000 / (1 + (run % 3 == 0)) / 2);
+		subject_free(subject);
+		subject_free(alone);
+	}
+}
+
+/* What came within a second that was handed over already is due in the next one. */
+Test(slices, due_when_something_waits)
+{
+	struct subject *subject = subject_new(1000);
+
+	cr_assert_eq(slices_due(&subject->slices, 0), UINT64_MAX);
+	subject_record(subject, 5);
+	subject_advance(subject, 3);
+	subject_record(subject, 5);
+	cr_assert_not(subject_advance(subject, 3));
+	cr_assert_eq(slices_due(&subject->slices, 2), 0);
+	cr_assert(subject_advance(subject, 4));
+	cr_assert_eq(slices_due(&subject->slices, 2), 1010);
+	subject_free(subject);
 }
 
 Test(slices, once_a_minute)
