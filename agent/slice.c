@@ -267,12 +267,14 @@ void slices_fetch(const struct slices *s)
 void slices_fetch_counters(const struct slices *s)
 {
 	const struct slices_store *store = s->store;
+	const struct slice *leaving;
 
 	if (store == NULL)
 		return;
 	bytes_fetch(store->before.counters, slice_bytes(&store->before));
-	/* The second that is about to leave. */
-	bytes_fetch(store->slices[(s->now_s + 1) % SLICES_SECONDS].counters, FETCH_LINE);
+	/* The second that is about to leave, if there is one. */
+	leaving = &store->slices[(s->now_s + 1) % SLICES_SECONDS];
+	bytes_fetch(leaving->counters, slice_bytes(leaving));
 	for (size_t i = 0; i < SLICES_WINDOWS; i++)
 		bytes_fetch(store->totals[i].counters, slice_bytes(&store->totals[i]));
 }

@@ -19,6 +19,7 @@ struct agent_life {
 	struct agent agent;
 	struct drain drain;
 	struct publisher publisher;
+	struct sweep sweep;
 	struct checkpoint_numbers numbers;
 	struct session_list list;
 };
@@ -122,6 +123,7 @@ struct agent_life *agent_life_begin(const char *bus)
 	rcu_register_thread();
 	life->publisher.agent = &life->agent;
 	promise(publisher_init(&life->publisher));
+	life->sweep.list = SESSION_LIST_EMPTY;
 	life->drain.window_default = options.window;
 	life->drain.counter_scale = life->agent.counter.scale;
 	life->numbers = life->agent.checkpoint.numbers;
@@ -160,11 +162,12 @@ int agent_life_attach(struct agent_life *life, uint64_t key)
 void agent_life_tick(struct agent_life *life)
 {
 	struct checkpoint *checkpoint = &life->agent.checkpoint;
-	struct sweep sweep = {0};
 
 	agent_life_time(1);
-	for (; sweep.number < SWEEP_PARTS; sweep.number++)
-		sweep_run(&life->agent, &sweep);
+	for (uint32_t part = 0; part < SWEEP_PARTS; part++) {
+		life->sweep.number = part;
+		sweep_run(&life->agent, &life->sweep);
+	}
 	rcu_read_lock();
 	session_list_update(&life->list, &life->agent.registry);
 	pass(&life->agent, &life->drain, &life->list);
@@ -202,6 +205,7 @@ void agent_life_end(struct agent_life *life)
 	persist_close(&life->agent.persist);
 	close(life->agent.stop_fd);
 	publisher_free(&life->publisher);
+	session_list_free(&life->sweep.list);
 	session_list_free(&life->list);
 	rcu_unregister_thread();
 	free(life);
