@@ -44,21 +44,21 @@ static uint64_t end_size(const struct publisher *publisher)
 		       (uint64_t)(ENCODE_AGE_SIZE + 2 * sizeof(struct shmbus_snapshot_extent));
 }
 
-/* Of the whole document. A session that is not encoded yet is taken to be as large as the others,
- * and none is smaller than `least`. */
+/* Of the whole document. A session that is not encoded yet is taken to be as large as the others
+ * are, and not smaller than `least`. */
 static uint64_t document_size(const struct publisher *publisher, uint64_t least)
 {
-	uint64_t bytes = 0, unknown = 0, count = publisher->list.count;
+	uint64_t bytes = 0, known = 0, typical = least;
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < publisher->list.count; i++) {
 		uint64_t size = publisher->list.sessions[i]->published.size;
 
-		unknown += size == 0;
-		bytes += size == 0 ? least : size + 8;
+		known += size != 0;
+		bytes += size != 0 ? size + 8 : 0;
 	}
-	if (unknown < count)
-		bytes += unknown * (bytes / count);
-	return bytes + end_size(publisher);
+	if (known != 0 && bytes / known > least)
+		typical = bytes / known;
+	return bytes + (publisher->list.count - known) * typical + end_size(publisher);
 }
 
 /* Moves to a log of four documents, or more, with all that is in this one. */
@@ -105,13 +105,14 @@ static void session_keep(struct publisher *publisher, struct session_published *
 {
 	struct snapshot_log *log = &publisher->log;
 
-	if (published->waiting) {
+	if (published->waiting && room_make(publisher, published->size)) {
 		published->position =
 			snapshot_log_append(log, published->document, published->size);
 		free(published->document);
 		published->document = NULL;
 		published->waiting = false;
-	} else if (snapshot_log_old(log, published->position)) {
+	} else if (!published->waiting && snapshot_log_old(log, published->position) &&
+		   room_make(publisher, published->size)) {
 		published->position =
 			snapshot_log_forward(log, published->position, published->size);
 	}
@@ -126,7 +127,7 @@ void document_begin(struct publisher *publisher)
 	for (uint32_t i = 0; i < publisher->list.count; i++) {
 		struct session_published *published = &publisher->list.sessions[i]->published;
 
-		if (published->size != 0 && room_make(publisher, published->size))
+		if (published->size != 0)
 			session_keep(publisher, published);
 	}
 	snapshot_log_hold(&publisher->log);

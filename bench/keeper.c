@@ -85,6 +85,7 @@ int keeper_run(int (*body)(void *data), void *data)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, &before);
+	signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody hears of an end */
 	/* What the process leaves behind becomes a child of this one. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	child = fork();
