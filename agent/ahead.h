@@ -11,17 +11,11 @@
 #ifndef SHMBUS_AGENT_AHEAD_H
 #define SHMBUS_AGENT_AHEAD_H
 
+#include "fetch.h"
 #include "session.h"
 
 #define AHEAD_METRICS 16u /* of the next session */
 #define AHEAD_BYTES 1024u /* of a row, whose rest the processor fetches by itself */
-
-/* Of something small that need not be there in time. */
-static inline void ahead_lines(const void *bytes, size_t size)
-{
-	for (size_t at = 0; at < size; at += SHMBUS_LINE_SIZE)
-		__builtin_prefetch((const char *)bytes + at);
-}
 
 static inline void ahead_bytes(const void *bytes, size_t size)
 {
@@ -30,15 +24,15 @@ static inline void ahead_bytes(const void *bytes, size_t size)
 		return;
 	/* A hint is dropped where the page's address has to be looked up first, a load is not. */
 	(void)*(volatile const char *)bytes;
-	ahead_lines(bytes, size);
+	fetch_lines(bytes, size);
 }
 
 /* The session itself, two before its turn: where the rest is. */
 static inline void ahead_session(const struct session *session)
 {
-	ahead_lines(session, offsetof(struct session, live));
-	ahead_lines(&session->committed, offsetof(struct session_committed, labels));
-	ahead_lines(&session->published, sizeof session->published);
+	fetch_lines(session, offsetof(struct session, live));
+	fetch_lines(&session->committed, offsetof(struct session_committed, labels));
+	fetch_lines(&session->published, sizeof session->published);
 }
 
 /* Its header, its writers and its metrics, as a publication looks at them. */
@@ -46,10 +40,10 @@ static inline void ahead_metrics(const struct session *session)
 {
 	uint32_t count = session->committed.metric_count;
 
-	ahead_lines(&session->consumer->header, offsetof(struct shmbus_header, changes));
-	ahead_lines(session->consumer->segment, sizeof session->consumer->segment);
+	fetch_lines(&session->consumer->header, offsetof(struct shmbus_header, changes));
+	fetch_lines(session->consumer->segment, sizeof session->consumer->segment);
 	if (session->writers != NULL && session->committed.writer_count != 0)
-		ahead_lines(session->writers[0], sizeof *session->writers[0]);
+		fetch_lines(session->writers[0], sizeof *session->writers[0]);
 	count = count < AHEAD_METRICS ? count : AHEAD_METRICS;
 	for (uint32_t i = 0; session->metrics != NULL && i < count; i++) {
 		const struct metric *metric = session->metrics[i];

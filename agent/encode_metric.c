@@ -215,12 +215,6 @@ static uint32_t states_split(const char *text, const char *names[], size_t lengt
 	return count;
 }
 
-static void pack_span(msgpack_packer *packer, const char *text, size_t length)
-{
-	msgpack_pack_str(packer, length);
-	msgpack_pack_str_body(packer, text, length);
-}
-
 static void encode_states(msgpack_packer *packer, const struct metric_view *view)
 {
 	const char *names[SHMBUS_STATES_MAX];

@@ -11,16 +11,21 @@
 #include "put.h"
 #include "totals.h"
 
-/* Packs a string, a key mostly. These are for packers that write to a struct put_buffer. */
-static inline void pack_text(msgpack_packer *packer, const char *text)
+/* Packs a text. These are for packers that write to a struct put_buffer. */
+static inline void pack_span(msgpack_packer *packer, const char *text, size_t length)
 {
-	size_t length = strlen(text);
 	struct put put;
 
 	if (!put_begin(&put, packer->data, PUT_TEXT_MAX + length))
 		return;
 	put_span(&put, text, length);
 	put_end(&put, packer->data);
+}
+
+/* A string, a key mostly. */
+static inline void pack_text(msgpack_packer *packer, const char *text)
+{
+	pack_span(packer, text, strlen(text));
 }
 
 static inline void pack_u64(msgpack_packer *packer, const char *key, uint64_t value)

@@ -170,6 +170,7 @@ static void sessions_place(struct publisher *publisher, uint64_t now_ns)
 	struct shmbus_snapshot_extent *extents = publisher->extents + 1;
 	uint64_t count = publisher->list.count, ages_at;
 
+	publisher->document = end_size(publisher);
 	for (uint64_t i = 0; i < count; i++) {
 		struct session *session = publisher->list.sessions[i];
 		struct session_published *published = &session->published;
@@ -181,6 +182,7 @@ static void sessions_place(struct publisher *publisher, uint64_t now_ns)
 		extents[2 * i + 1].size = published->size;
 		extents[2 * i + 1].position = published->position;
 		published->pending = false;
+		publisher->document += published->size + 8;
 		session_finish(publisher, session);
 	}
 	ages_at = snapshot_log_append(&publisher->log, publisher->ages, count * ENCODE_AGE_SIZE);
@@ -231,9 +233,6 @@ int document_end(struct publisher *publisher, uint64_t now_ns)
 	publisher->extents[0].position = snapshot_log_append(
 		&publisher->log, publisher->prefix.bytes.data, publisher->prefix.bytes.size);
 	sessions_place(publisher, now_ns);
-	publisher->document = end_size(publisher);
-	for (uint32_t i = 0; i < publisher->list.count; i++)
-		publisher->document += publisher->extents[2 + 2 * (size_t)i].size + 8;
 	error = snapshot_log_publish(&publisher->log, publisher->extents,
 				     1 + 2 * (uint64_t)publisher->list.count, numbers->time_unix_ns,
 				     now_ns, numbers->interval_ns);

@@ -2,9 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch.h"
 #include "slice.h"
-
-#define FETCH_LINE 64u
 
 void dense_clear(struct dense *d)
 {
@@ -251,17 +250,11 @@ void slice_add_fixed(struct slice *into, const struct slice *slice)
 	slice_sum_set(into, slice_sum(into) + slice_sum(slice));
 }
 
-static void bytes_fetch(const void *bytes, size_t size)
-{
-	for (size_t at = 0; at < size; at += FETCH_LINE)
-		__builtin_prefetch((const char *)bytes + at);
-}
-
 void slices_fetch(const struct slices *s)
 {
 	/* Up to the slices of 1 s; of the coarser ones hardly any is looked at. */
 	if (s->store != NULL)
-		bytes_fetch(s->store, offsetof(struct slices_store, slices[SLICES_SECONDS]));
+		fetch_lines(s->store, offsetof(struct slices_store, slices[SLICES_SECONDS]));
 }
 
 void slices_fetch_counters(const struct slices *s)
@@ -271,10 +264,10 @@ void slices_fetch_counters(const struct slices *s)
 
 	if (store == NULL)
 		return;
-	bytes_fetch(store->before.counters, slice_bytes(&store->before));
+	fetch_lines(store->before.counters, slice_bytes(&store->before));
 	/* The second that is about to leave, if there is one. */
 	leaving = &store->slices[(s->now_s + 1) % SLICES_SECONDS];
-	bytes_fetch(leaving->counters, slice_bytes(leaving));
+	fetch_lines(leaving->counters, slice_bytes(leaving));
 	for (size_t i = 0; i < SLICES_WINDOWS; i++)
-		bytes_fetch(store->totals[i].counters, slice_bytes(&store->totals[i]));
+		fetch_lines(store->totals[i].counters, slice_bytes(&store->totals[i]));
 }

@@ -170,25 +170,20 @@ static uint64_t room_take(struct snapshot_log *log, uint64_t size)
 	return position;
 }
 
-static uint8_t *bytes_at(const struct snapshot_log *log, uint64_t position)
-{
-	return log->bytes + (position & (log->size - 1));
-}
-
 uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64_t size)
 {
 	uint64_t position = room_take(log, size);
 
-	memcpy(bytes_at(log, position), bytes, (size_t)size);
+	memcpy(snapshot_log_bytes(log, position), bytes, (size_t)size);
 	return position;
 }
 
 uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint64_t size)
 {
-	const uint8_t *from = bytes_at(log, position);
+	const uint8_t *from = snapshot_log_bytes(log, position);
 	uint64_t forwarded = room_take(log, size);
 
-	memmove(bytes_at(log, forwarded), from, (size_t)size);
+	memmove(snapshot_log_bytes(log, forwarded), from, (size_t)size);
 	return forwarded;
 }
 
@@ -216,7 +211,7 @@ int snapshot_log_publish(struct snapshot_log *log, const struct shmbus_snapshot_
 	};
 	uint64_t size = count * sizeof *extents;
 	uint64_t position = room_take(log, sizeof index + size);
-	uint8_t *to = bytes_at(log, position);
+	uint8_t *to = snapshot_log_bytes(log, position);
 
 	for (uint64_t i = 0; i < count; i++)
 		index.document_size += extents[i].size;

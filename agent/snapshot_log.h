@@ -85,7 +85,7 @@ uint64_t snapshot_log_append(struct snapshot_log *log, const void *bytes, uint64
 uint64_t snapshot_log_forward(struct snapshot_log *log, uint64_t position, uint64_t size);
 
 /* An extent that has not been reclaimed. */
-static inline const uint8_t *snapshot_log_bytes(const struct snapshot_log *log, uint64_t position)
+static inline uint8_t *snapshot_log_bytes(const struct snapshot_log *log, uint64_t position)
 {
 	return log->bytes + (position & (log->size - 1));
 }

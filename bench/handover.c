@@ -55,10 +55,7 @@ static void heads_look(struct watcher *watcher)
 /* A quarter of a millisecond's samples, at its time, and a look at the heads. */
 static void step(struct watcher *watcher, uint64_t *next_ns)
 {
-	struct timespec time = {.tv_sec = (time_t)(*next_ns / 1000000000u),
-				.tv_nsec = (long)(*next_ns % 1000000000u)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+	load_sleep_until(*next_ns);
 	*next_ns += STEP_NS;
 	for (uint32_t s = 0; s < FAST; s++)
 		for (uint32_t i = 0; i < FAST_PER_STEP; i++)

@@ -307,7 +307,7 @@ void load_record_all(struct load *load, uint32_t sessions)
 			load_record(load, s, t);
 }
 
-static void sleep_until(uint64_t ns)
+void load_sleep_until(uint64_t ns)
 {
 	struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u),
 				.tv_nsec = (long)(ns % 1000000000u)};
@@ -321,13 +321,13 @@ void load_run(struct load *load, uint32_t hz, bool all_timers, double seconds)
 	uint64_t period_ns = 1000000000u / (hz ? hz : 1);
 
 	for (; hz != 0 && next < end; next += period_ns, turn++) {
-		sleep_until(next);
+		load_sleep_until(next);
 		if (all_timers)
 			load_record_all(load, load->options.sessions);
 		for (uint32_t s = 0; !all_timers && s < load->options.sessions; s++)
 			load_record(load, s, (uint32_t)(turn % load->options.timers));
 	}
-	sleep_until(end);
+	load_sleep_until(end);
 }
 
 void load_account(const struct load *load, uint64_t *recorded, uint64_t *dropped)

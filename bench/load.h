@@ -66,6 +66,9 @@ static inline void load_record(struct load *load, uint32_t session, uint32_t tim
 /* One sample to each timer of the first so many sessions. */
 void load_record_all(struct load *load, uint32_t sessions);
 
+/* Until a time of bench_now_ns(). */
+void load_sleep_until(uint64_t ns);
+
 /*
  * Records for so many seconds, on an absolute schedule: `hz` times a second a sample to each
  * session, to its timers in turn, or to all of them. hz 0: nothing.

@@ -8,6 +8,7 @@
 
 #include "exhaust.h"
 #include "slices.h"
+#include "windows.h"
 
 #define NS UINT64_C(1000000000)
 
@@ -160,14 +161,7 @@ static void expect_windows(const struct subject *subject)
 
 		window_naive(subject, window, &expected);
 		slices_window(&subject->slices, window, &actual);
-		cr_assert_eq(all[window].count, actual.count);
-		cr_assert_eq(all[window].span_ns, actual.span_ns);
-		cr_assert_eq(all[window].rate, actual.rate);
-		cr_assert_eq(all[window].mean, actual.mean);
-		cr_assert_eq(all[window].max, actual.max);
-		cr_assert_eq(all[window].has_quantiles, actual.has_quantiles);
-		cr_assert_eq(all[window].p50, actual.p50);
-		cr_assert_eq(all[window].p99, actual.p99);
+		expect_summary(&all[window], &actual, window, subject->now_s);
 		cr_assert_eq(actual.count, expected.count, "second %u, window %d: %lu is not %lu",
 			     subject->now_s, (int)window, (unsigned long)actual.count,
 			     (unsigned long)expected.count);
@@ -196,11 +190,7 @@ static void expect_same(const struct subject *one, const struct subject *other)
 	slices_windows(&one->slices, ones);
 	slices_windows(&other->slices, others);
 	for (enum slices_window window = 0; window < SLICES_WINDOWS; window++) {
-		cr_assert_eq(ones[window].count, others[window].count);
-		cr_assert_eq(ones[window].sum, others[window].sum);
-		cr_assert_eq(ones[window].max, others[window].max);
-		cr_assert_eq(ones[window].span_ns, others[window].span_ns);
-		cr_assert_eq(ones[window].p99, others[window].p99);
+		expect_summary(&ones[window], &others[window], window, one->now_s);
 	}
 }
 

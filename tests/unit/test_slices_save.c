@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "slices.h"
+#include "windows.h"
 
 #define BEGAN_S 5000 /* of the clock */
 
@@ -90,19 +91,7 @@ static void expect_same(const struct subject *subject)
 
 		slices_window(&subject->saved, window, &is);
 		slices_window(&subject->whole, window, &should);
-		cr_assert_eq(is.count, should.count, "window %d, second %u: %lu is not %lu",
-			     (int)window, subject->whole.now_s, (unsigned long)is.count,
-			     (unsigned long)should.count);
-		cr_assert(is.sum == should.sum);
-		cr_assert_eq(is.span_ns, should.span_ns);
-		cr_assert_eq(is.rate, should.rate);
-		cr_assert_eq(is.mean, should.mean);
-		cr_assert_eq(is.max, should.max);
-		cr_assert_eq(is.has_quantiles, should.has_quantiles);
-		cr_assert_eq(is.p50, should.p50, "window %d, second %u: %g is not %g", (int)window,
-			     subject->whole.now_s, is.p50, should.p50);
-		cr_assert_eq(is.p95, should.p95);
-		cr_assert_eq(is.p99, should.p99);
+		expect_summary(&is, &should, window, subject->whole.now_s);
 	}
 }
 
